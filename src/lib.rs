@@ -1,0 +1,2 @@
+//! minihuey
+pub mod crontab;
