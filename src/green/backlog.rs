@@ -1,0 +1,242 @@
+//! What waits to run, in which order, and who must be woken for it. Pure: the pool keeps it under
+//! its lock and does what it says; so the loom model can do the same with threads.
+//!
+//! Each worker has a crew of runners. At any moment at most one of a crew is on *standby*: it was
+//! woken, or is just done, and will look for work when the worker comes to it. Whoever takes work
+//! and leaves some behind sees to it that there is a standby *before* it runs what it took, so
+//! that work that blocks is never alone; whoever adds work does so if there is none.
+
+use std::collections::VecDeque;
+
+/// Something to run. It may have been begun elsewhere while it was waiting here: then it is stale
+/// and skipped.
+pub(crate) trait Entry {
+    fn is_stale(&self) -> bool;
+}
+
+/// `J` is what runs, `R` a runner.
+pub(crate) struct Backlog<J, R> {
+    /// What somebody in the pool waits for, who lent its place for it.
+    urgent: VecDeque<J>,
+    /// Those who lent their place, are done waiting, and need one to go on.
+    returning: VecDeque<R>,
+    /// The rest, first in, first out.
+    queue: VecDeque<J>,
+    /// How many may run at a moment, and how many do.
+    limit: usize,
+    places_taken: usize,
+    crews: Vec<Crew<R>>,
+    next_crew: usize,
+}
+
+struct Crew<R> {
+    standby: bool,
+    /// How many runners let others run between two pieces of work, and will go on by themselves.
+    stepped_aside: usize,
+    idle: Vec<R>,
+}
+
+/// Who must be brought to work.
+#[must_use]
+pub(crate) enum Help<R> {
+    /// Nobody: there is nothing to do, no place for it, or somebody on the way.
+    None,
+    Wake(R),
+    /// This worker needs one runner more. If that can't be had, say so with `no_help`.
+    Spawn(usize),
+}
+
+/// What a runner is to do next.
+pub(crate) enum Next<J, R> {
+    Run(J),
+    /// Call this one, which has its place again, and ask once more.
+    Call(R),
+    /// Let others run and ask once more.
+    Yield,
+    /// Nothing: it was listed as idle; park until woken.
+    Rest,
+}
+
+impl<J: Entry, R> Backlog<J, R> {
+    pub(crate) fn new(workers: usize, limit: usize) -> Backlog<J, R> {
+        let crew = || Crew { standby: false, stepped_aside: 0, idle: Vec::new() };
+        Backlog {
+            urgent: VecDeque::new(),
+            returning: VecDeque::new(),
+            queue: VecDeque::new(),
+            limit,
+            places_taken: 0,
+            crews: (0..workers).map(|_| crew()).collect(),
+            next_crew: 0,
+        }
+    }
+
+    /// Adds work. `near` is the caller's worker, if it is one.
+    pub(crate) fn push(&mut self, job: J, near: Option<usize>) -> Help<R> {
+        self.queue.push_back(job);
+        self.help(near)
+    }
+
+    /// Adds work that somebody waits for: it goes first.
+    pub(crate) fn push_urgent(&mut self, job: J) {
+        self.urgent.push_back(job);
+    }
+
+    fn has_work(&self) -> bool {
+        !(self.queue.is_empty() && self.urgent.is_empty()) && self.places_taken < self.limit
+    }
+
+    /// If there is work that could run and a crew without standby, makes one.
+    pub(crate) fn help(&mut self, near: Option<usize>) -> Help<R> {
+        if !self.has_work() {
+            return Help::None;
+        }
+        let Some(crew) = self.crew_to_help(near) else {
+            return Help::None;
+        };
+        self.crews[crew].standby = true;
+        match self.crews[crew].idle.pop() {
+            Some(runner) => Help::Wake(runner),
+            None => Help::Spawn(crew),
+        }
+    }
+
+    fn crew_to_help(&mut self, near: Option<usize>) -> Option<usize> {
+        if let Some(near) = near
+            && !self.crews[near].standby
+        {
+            return Some(near);
+        }
+        // One standby is enough for one piece of work; for more, have other workers join in.
+        if self.crews.iter().any(|crew| crew.standby) && self.queue.len() + self.urgent.len() < 2 {
+            return None;
+        }
+        let workers = self.crews.len();
+        let start = self.next_crew;
+        let free = (start..start + workers).map(|i| i % workers).find(|i| !self.crews[*i].standby);
+        self.next_crew = free.map_or(start, |crew| (crew + 1) % workers);
+        free
+    }
+
+    /// A runner that `help` asked for can't be had.
+    pub(crate) fn no_help(&mut self, crew: usize) {
+        self.crews[crew].standby = false;
+    }
+
+    /// What a runner of `crew` is to do. `standby` tells whether it is the crew's standby, and is
+    /// kept by the runner between two calls.
+    pub(crate) fn next(&mut self, crew: usize, standby: &mut bool, me: &R) -> Next<J, R>
+    where
+        R: Clone,
+    {
+        if *standby && self.crews[crew].stepped_aside > 0 {
+            // Whoever stepped aside goes on by itself: the standby is not needed yet.
+            return Next::Yield;
+        }
+        if let Some(next) = self.take_work() {
+            if *standby {
+                *standby = false;
+                self.crews[crew].standby = false;
+            }
+            if matches!(next, Next::Run(_)) {
+                self.places_taken += 1;
+            }
+            return next;
+        }
+        if !*standby && !self.crews[crew].standby {
+            // Work often comes right after work: be there for it, for one round of the worker.
+            *standby = true;
+            self.crews[crew].standby = true;
+            return Next::Yield;
+        }
+        if *standby {
+            *standby = false;
+            self.crews[crew].standby = false;
+        }
+        self.crews[crew].idle.push(me.clone());
+        Next::Rest
+    }
+
+    fn take_work(&mut self) -> Option<Next<J, R>> {
+        if self.places_taken >= self.limit {
+            return None;
+        }
+        while let Some(job) = self.urgent.pop_front() {
+            if !job.is_stale() {
+                return Some(Next::Run(job));
+            }
+        }
+        if let Some(runner) = self.returning.pop_front() {
+            self.places_taken += 1;
+            return Some(Next::Call(runner));
+        }
+        while let Some(job) = self.queue.pop_front() {
+            if !job.is_stale() {
+                return Some(Next::Run(job));
+            }
+        }
+        None
+    }
+
+    /// Work is done, or lends its place while it waits. Gives whoever has it next, if that is one
+    /// who returns: it must be called.
+    pub(crate) fn give_place(&mut self) -> Option<R> {
+        self.places_taken -= 1;
+        if !self.urgent.is_empty() || self.places_taken >= self.limit {
+            return None;
+        }
+        let returning = self.returning.pop_front()?;
+        self.places_taken += 1;
+        Some(returning)
+    }
+
+    /// `me` needs a place to go on. Gives true if it has one; else it will be called once it does.
+    pub(crate) fn take_place(&mut self, me: R) -> bool {
+        if self.places_taken < self.limit && self.returning.is_empty() {
+            self.places_taken += 1;
+            return true;
+        }
+        self.returning.push_back(me);
+        false
+    }
+
+    pub(crate) fn step_aside(&mut self, crew: usize) {
+        self.crews[crew].stepped_aside += 1;
+    }
+
+    pub(crate) fn step_back(&mut self, crew: usize) {
+        self.crews[crew].stepped_aside -= 1;
+    }
+
+    /// Work that blocks runs on in place of its helper, who could not be had: its place stays
+    /// taken. Undoes a `give_place` that gave it to nobody.
+    pub(crate) fn keep_place(&mut self) {
+        self.places_taken += 1;
+    }
+
+    /// More than one piece of work waits: which one is next matters.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.queue.len() > 1
+    }
+
+    pub(crate) fn has_urgent(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// All that waits to run.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = J> {
+        self.urgent.drain(..).chain(self.queue.drain(..))
+    }
+
+    /// All runners that have nothing to do.
+    pub(crate) fn drain_idle(&mut self) -> Vec<R> {
+        self.crews.iter_mut().flat_map(|crew| crew.idle.drain(..)).collect()
+    }
+
+    /// A runner that was just told to rest ends instead. Gives false if it is needed after all:
+    /// it may do so only while more than `most` are idle.
+    pub(crate) fn no_rest(&mut self, crew: usize, most: usize) -> bool {
+        let idle = &mut self.crews[crew].idle;
+        idle.len() > most && idle.pop().is_some()
+    }
+}

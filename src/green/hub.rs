@@ -1,0 +1,353 @@
+//! One hub a worker: a coroutine that wakes whoever's timer is due or was called from another
+//! thread. Every unpark of a green thread goes through its own hub, so a green thread never
+//! leaves its worker, and thread-locals stay what they seem.
+//!
+//! ```text
+//!   other threads ──post──▶ inbox ┐
+//!   timerfd, at the next deadline ┴─▶ hub coroutine ──turn──▶ unpark ──▶ the worker's queue
+//!   a busy green thread ──tick──▶ every TURN_EVERY ──turn──▶   (the same, without a switch)
+//! ```
+//! may's selector runs only when the worker's queue is empty. Green threads that keep each other
+//! busy would starve it, and with it the hub coroutine: so whoever runs long takes a turn itself.
+//! That serves all that is ours. For coroutines that may serves (the program may have some), the
+//! hub has everybody *step aside* now and then: for a moment unparked green threads are held back,
+//! the queue runs empty, the selector runs and resumes the hub, and the hub lets them go.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
+
+use may::coroutine::Coroutine;
+use may::io::{CoIo, WaitIo, WaitIoWaker};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use parking_lot::Mutex;
+
+use super::thread::Green;
+use super::timers::{Key, Timers};
+
+/// A busy green thread takes a turn of the hub after this long.
+const TURN_EVERY: Duration = Duration::from_micros(500);
+
+/// A busy worker's selector gets a chance this often.
+const SELECT_EVERY: Duration = Duration::from_millis(10);
+
+/// Ticks are counted so that the clock, which costs some 25 ns, is looked at about this often …
+const LOOK_EVERY: Duration = Duration::from_micros(50);
+
+/// … but never with more ticks than this in between, for the next ones may take longer.
+const MOST_TICKS: u32 = 64;
+
+pub(crate) struct Hub {
+    /// Which worker's.
+    pub(crate) index: usize,
+    inbox: Mutex<Vec<Letter>>,
+    /// The inbox is not empty. Written under its lock; a hint where it is read.
+    mail: AtomicBool,
+    waker: OnceLock<WaitIoWaker>,
+    /// Wakes the worker from may's selector, hence the hub.
+    timer: TimerFd,
+    /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
+    pub(super) overflowed: AtomicPtr<Green>,
+}
+
+enum Letter {
+    Unpark(Coroutine),
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// What only the worker's own thread touches.
+struct Local {
+    hub: Cell<Option<&'static Hub>>,
+    timers: RefCell<Timers<Coroutine>>,
+    /// What the timerfd is armed for.
+    armed: Cell<u64>,
+    /// Ticks left until the next look at the clock, and how many there were.
+    ticks: Cell<u32>,
+    stride: Cell<u32>,
+    last_look: Cell<u64>,
+    last_turn: Cell<u64>,
+    /// When the selector was last seen to run.
+    last_select: Cell<u64>,
+    /// All step aside: who becomes ready is held back until the selector ran.
+    aside: Cell<bool>,
+    held_back: RefCell<Vec<Coroutine>>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local {
+            hub: Cell::new(None),
+            timers: RefCell::new(Timers::new()),
+            armed: Cell::new(u64::MAX),
+            ticks: Cell::new(0),
+            stride: Cell::new(1),
+            last_look: Cell::new(0),
+            last_turn: Cell::new(0),
+            last_select: Cell::new(0),
+            aside: Cell::new(false),
+            held_back: RefCell::new(Vec::new()),
+        }
+    };
+}
+
+/// The hub of the calling thread, if it is a worker.
+pub(crate) fn current() -> Option<&'static Hub> {
+    LOCAL.with(|local| local.hub.get())
+}
+
+/// Nanoseconds on the clock that timers go by.
+fn now() -> u64 {
+    to_nanos(Instant::now())
+}
+
+fn to_nanos(instant: Instant) -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    crate::clock::nanos(instant.saturating_duration_since(start))
+}
+
+/// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
+const WAKER_FLAG: usize = 0x8000_0000;
+
+impl Local {
+    fn ready(&self, coroutine: &Coroutine) {
+        if self.aside.get() {
+            self.held_back.borrow_mut().push(coroutine.clone());
+        } else {
+            coroutine.unpark();
+        }
+    }
+
+    fn selected(&self) {
+        self.last_select.set(now());
+        if self.aside.replace(false) {
+            self.held_back.take().iter().for_each(Coroutine::unpark);
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn new(index: usize) -> nix::Result<Hub> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        Ok(Hub {
+            index,
+            inbox: Mutex::new(Vec::new()),
+            mail: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?,
+            overflowed: AtomicPtr::default(),
+        })
+    }
+
+    /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
+    pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
+        let timer = match CoIo::new(Fd(self.timer.as_fd().as_raw_fd())) {
+            Ok(timer) => timer,
+            Err(error) => return ready(Err(error)),
+        };
+        LOCAL.with(|local| local.hub.set(Some(self)));
+        if self.waker.set(timer.waker()).is_err() {
+            unreachable!("a hub has one coroutine");
+        }
+        ready(Ok(()));
+        loop {
+            self.turn(now());
+            self.arm();
+            // The flags tell who resumed us: the waker's own bit may be set by a green thread on
+            // this worker, any other comes from the selector.
+            if timer.wait_io() & !WAKER_FLAG != 0 {
+                LOCAL.with(Local::selected);
+            }
+        }
+    }
+
+    /// Wakes everybody who is due or was called. On the worker only.
+    fn turn(&self, now: u64) {
+        // ORDERING: Relaxed, a hint: whoever posts wakes the hub afterwards, and what is in the
+        // inbox is ordered by its lock.
+        if self.mail.load(Ordering::Relaxed) {
+            let letters = {
+                let mut inbox = self.inbox.lock();
+                self.mail.store(false, Ordering::Relaxed);
+                std::mem::take(&mut *inbox)
+            };
+            for letter in letters {
+                match letter {
+                    Letter::Unpark(coroutine) => LOCAL.with(|local| local.ready(&coroutine)),
+                    Letter::Run(action) => action(),
+                }
+            }
+        }
+        super::overflow::bury(self);
+        LOCAL.with(|local| {
+            local.last_turn.set(now);
+            let mut timers = local.timers.borrow_mut();
+            while let Some(coroutine) = timers.pop_due(now) {
+                local.ready(&coroutine);
+            }
+        });
+    }
+
+    /// Sets the timerfd to the earliest deadline.
+    fn arm(&self) {
+        LOCAL.with(|local| {
+            if local.aside.get() {
+                return self.set_timer_fd(0);
+            }
+            let Some(next) = local.timers.borrow().next() else {
+                // Armed or not: the worst is one wake for nothing.
+                local.armed.set(u64::MAX);
+                return;
+            };
+            local.armed.set(next);
+            self.set_timer_fd(next.saturating_sub(now()));
+        });
+    }
+
+    fn set_timer_fd(&self, left: u64) {
+        // Zero would disarm it.
+        let expiration = Expiration::OneShot(Duration::from_nanos(left.max(1)).into());
+        if let Err(error) = self.timer.set(expiration, TimerSetTimeFlags::empty()) {
+            log::error!("the timer of the hub can't be set: {error}");
+        }
+    }
+
+    /// Has the hub coroutine run soon. From any thread.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wakeup();
+        }
+    }
+
+    /// Called by whoever keeps the worker busy, between two pieces of work. Gives true if it took
+    /// a turn of the hub: then others may be ready, and the caller should let them run.
+    pub(crate) fn tick(&self) -> bool {
+        LOCAL.with(|local| {
+            let ticks = local.ticks.get();
+            if ticks > 0 {
+                local.ticks.set(ticks - 1);
+                return false;
+            }
+            self.look_at_clock(local)
+        })
+    }
+
+    #[cold]
+    fn look_at_clock(&self, local: &Local) -> bool {
+        let now = now();
+        let since = Duration::from_nanos(now.saturating_sub(local.last_look.replace(now)));
+        let stride = local.stride.get();
+        if since < LOOK_EVERY / 2 {
+            local.stride.set((stride * 2).min(MOST_TICKS));
+        } else if since > LOOK_EVERY * 2 {
+            let times_too_long = (since.as_nanos() / LOOK_EVERY.as_nanos()) as u32;
+            local.stride.set((stride / times_too_long).max(1));
+        }
+        local.ticks.set(local.stride.get());
+        let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
+        if due {
+            self.turn(now);
+            let select_due = now.saturating_sub(local.last_select.get());
+            if select_due >= SELECT_EVERY.as_nanos() as u64 && !local.aside.replace(true) {
+                self.set_timer_fd(0);
+            }
+        }
+        due
+    }
+
+    /// Lets the other green threads of this worker run. In a green thread of this hub only.
+    pub(crate) fn yield_now(&self) {
+        let aside = LOCAL.with(|local| {
+            let aside = local.aside.get();
+            if aside {
+                local.held_back.borrow_mut().push(may::coroutine::current());
+            }
+            aside
+        });
+        if aside {
+            may::coroutine::park();
+        } else {
+            may::coroutine::yield_now();
+        }
+    }
+
+    /// Puts a parked green thread of this hub into the worker's queue. From any thread.
+    pub(super) fn unpark(&self, coroutine: &Coroutine) {
+        let here = LOCAL.with(|local| {
+            let here = local.hub.get().is_some_and(|hub| std::ptr::eq(hub, self));
+            if here {
+                local.ready(coroutine);
+            }
+            here
+        });
+        if !here {
+            self.post(Letter::Unpark(coroutine.clone()));
+        }
+    }
+
+    /// Runs `action` on the worker: at once if this is its thread, else when the hub comes to it.
+    pub(super) fn run_here(&self, action: impl FnOnce() + Send + 'static) {
+        if current().is_some_and(|hub| std::ptr::eq(hub, self)) {
+            action();
+        } else {
+            self.post(Letter::Run(Box::new(action)));
+        }
+    }
+
+    fn post(&self, letter: Letter) {
+        {
+            let mut inbox = self.inbox.lock();
+            inbox.push(letter);
+            // ORDERING: Relaxed, see `turn`.
+            self.mail.store(true, Ordering::Relaxed);
+        }
+        self.wake();
+    }
+
+    /// The descriptor that a signal handler may arm to have the hub run.
+    pub(super) fn timer_fd(&self) -> RawFd {
+        self.timer.as_fd().as_raw_fd()
+    }
+}
+
+/// The timerfd as may wants it: it lives as long as the hub, which is for good.
+struct Fd(RawFd);
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+/// Has `green`, which must be the calling green thread, unparked at `deadline`. Dropping it
+/// withdraws that.
+pub(crate) fn set_timer(deadline: Instant, green: &Green) -> Timer {
+    let deadline = to_nanos(deadline);
+    LOCAL.with(|local| {
+        let key = local.timers.borrow_mut().insert(deadline, green.coroutine.clone());
+        if deadline < local.armed.get() {
+            local.armed.set(deadline);
+            green.hub.wake();
+        }
+        Timer { deadline, key }
+    })
+}
+
+pub(crate) struct Timer {
+    deadline: u64,
+    key: Key,
+}
+
+impl Timer {
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline <= now()
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        LOCAL.with(|local| local.timers.borrow_mut().remove(self.key));
+    }
+}

@@ -1,0 +1,172 @@
+//! Stack overflow: the green thread ends, its task's result resolves, the process lives on.
+//!
+//! A green thread that runs into the guard page below its stack gets SIGSEGV. generator's handler
+//! then leaves the coroutine for good, without unwinding. Two things are missing, and the handler
+//! here, which runs first, adds them. It tells the hub, which resolves what the green thread ran.
+//! And it restores the mark at the bottom of the stack: when may puts the coroutine away it takes
+//! a missing mark for a stack that was too small, and ends the process.
+//!
+//! ```text
+//!   stack_top ┌──────────────┐
+//!             │ frames       │
+//!             │   …          │  ◀─ probe(): an overflow here, in the last RESERVE bytes, is
+//!             │   …          │     brought about before the library takes a lock
+//!             │ may's mark   │
+//!   bottom    ├──────────────┤
+//!             │ guard page   │  ◀─ SIGSEGV
+//!             └──────────────┘
+//! ```
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use super::hub::Hub;
+use super::thread::Green;
+
+/// What the library may need of a stack while it holds a lock.
+const RESERVE: usize = 16 * 1024;
+
+/// What must be left to run one job on top of another.
+const ROOM_FOR_ONE_MORE: usize = 96 * 1024;
+
+/// What generator fills the bottom of a new stack with.
+const MARK: usize = usize::from_ne_bytes([0xEE; size_of::<usize>()]);
+
+thread_local! {
+    /// The green thread that runs on this worker, if we made it: null or alive. A plain word
+    /// without a destructor, so that the signal handler may read it.
+    static ACTIVE: Cell<*const Green> = const { Cell::new(ptr::null()) };
+}
+
+/// The handler that was there before: generator's.
+static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
+
+/// Says that `green` runs on this worker from now on. Called when it starts and whenever it was
+/// resumed: others have run meanwhile.
+pub(super) fn enter(green: &Green) {
+    ACTIVE.set(if green.stack_bottom == 0 { ptr::null() } else { green });
+}
+
+/// The running green thread is about to end.
+pub(super) fn leave() {
+    ACTIVE.set(ptr::null());
+}
+
+/// Bytes of stack left to the calling green thread; None if we don't know its stack.
+fn stack_left() -> Option<usize> {
+    let green = ACTIVE.get();
+    if green.is_null() {
+        return None;
+    }
+    // SAFETY: ACTIVE is null or a green thread that is alive: it is set by the running one, and
+    // cleared by `leave` before that ends.
+    let bottom = unsafe { (*green).stack_bottom };
+    let here = &raw const green as usize;
+    // A caller on another stack (a coroutine that may runs and we did not make, after a wait of
+    // may's own) is no concern of ours.
+    here.checked_sub(bottom).filter(|left| *left < super::stack_size())
+}
+
+/// Overflows now if the library might overflow while it holds a lock, which then would stay
+/// locked for good.
+pub(super) fn probe() {
+    if let Some(left) = stack_left()
+        && left < RESERVE
+    {
+        let green = ACTIVE.get();
+        // SAFETY: ACTIVE is alive, as above. Below the bottom is the guard page: the read does
+        // not return, the handler ends this green thread.
+        unsafe { ptr::read_volatile(((*green).stack_bottom - 1) as *const u8) };
+    }
+}
+
+/// The calling green thread has enough of its stack left to run another job on it.
+pub(super) fn has_room_for_one_more() -> bool {
+    stack_left().is_some_and(|left| left > ROOM_FOR_ONE_MORE)
+}
+
+/// Puts our handler in front of generator's, which is installed when the first coroutine starts:
+/// so it must be called in one.
+pub(super) fn install_handler() {
+    PREVIOUS.get_or_init(|| {
+        // SAFETY: the handler has the signature that SA_SIGINFO asks for and does only what is
+        // allowed in a signal handler; the structs are initialised before they are read.
+        unsafe {
+            let mut previous = MaybeUninit::zeroed();
+            libc::sigaction(libc::SIGSEGV, ptr::null(), previous.as_mut_ptr());
+            let mut ours: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            ours.sa_sigaction = handle as *const () as libc::sighandler_t;
+            ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigaction(libc::SIGSEGV, &ours, ptr::null_mut());
+            previous.assume_init()
+        }
+    });
+}
+
+unsafe extern "C" fn handle(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel gives a valid siginfo to an SA_SIGINFO handler.
+    let address = unsafe { (*info).si_addr() } as usize;
+    let green = ACTIVE.get();
+    if !green.is_null() {
+        // SAFETY: ACTIVE is null or alive (see `stack_left`), and it runs right now: what it holds
+        // of its own Arc is on its stack, which is never unwound, so it stays alive for good.
+        let green = unsafe { &*green };
+        let bottom = green.stack_bottom;
+        if (bottom - super::page_size()..bottom).contains(&address) {
+            ACTIVE.set(ptr::null());
+            // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
+            unsafe { *(bottom as *mut usize) = MARK };
+            // Only this worker's thread touches the list, here and in `bury`, which can't overflow.
+            // ORDERING: Relaxed, one thread.
+            let first = green.hub.overflowed.load(Ordering::Relaxed);
+            green.next_overflowed.store(first, Ordering::Relaxed);
+            green.hub.overflowed.store(ptr::from_ref(green).cast_mut(), Ordering::Relaxed);
+            wake_by_timer(green.hub);
+        }
+    }
+    if let Some(previous) = PREVIOUS.get() {
+        // SAFETY: it was installed by generator as an SA_SIGINFO handler of this signature; it
+        // gets the arguments as they came.
+        unsafe {
+            let previous: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                std::mem::transmute(previous.sa_sigaction);
+            previous(signal, info, context);
+        }
+    }
+}
+
+/// Has the hub run soon. Async-signal-safe: one system call, no lock, no memory.
+fn wake_by_timer(hub: &Hub) {
+    let at_once = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec { tv_sec: 0, tv_nsec: 1 },
+    };
+    // SAFETY: the descriptor is the hub's own and open for good; the struct is valid.
+    unsafe { libc::timerfd_settime(hub.timer_fd(), 0, &at_once, ptr::null_mut()) };
+}
+
+/// Resolves what the overflowed green threads of this worker ran. Called by its hub.
+pub(super) fn bury(hub: &Hub) {
+    // ORDERING: Relaxed, one thread (see `handle`).
+    let mut next = hub.overflowed.load(Ordering::Relaxed);
+    if next.is_null() {
+        return;
+    }
+    hub.overflowed.store(ptr::null_mut(), Ordering::Relaxed);
+    while !next.is_null() {
+        // SAFETY: kept alive for good by its own dead stack (see `handle`).
+        let green = unsafe { &*next };
+        next = green.next_overflowed.load(Ordering::Relaxed);
+        super::runtime_of(hub).release_green();
+        if let Some(member) = &green.member {
+            member.bury(green);
+        }
+    }
+}

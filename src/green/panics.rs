@@ -1,0 +1,47 @@
+//! Catches a task's panic, with the place where it happened.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::error::Panic;
+
+thread_local! {
+    /// Where the last panic of this thread happened.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Has the place of every panic noted, and then whatever the program does about panics.
+pub(crate) fn install_hook() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PLACE.with(|place| {
+                if let Ok(mut place) = place.try_borrow_mut() {
+                    *place = info.location().map(ToString::to_string);
+                }
+            });
+            previous(info);
+        }));
+    });
+}
+
+/// Runs `f` for the task called `name`.
+pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, Panic> {
+    // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
+    // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let place = PLACE.with(|place| place.borrow_mut().take());
+        let panic = Panic::new(name, &*payload, place);
+        drop_quietly(payload);
+        panic
+    })
+}
+
+/// A payload's own destructor may panic again, which must not end a runner.
+fn drop_quietly(payload: Box<dyn std::any::Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}

@@ -1,0 +1,522 @@
+//! Recycled green threads ("runners") that run the jobs of one backlog, at most `limit` at a
+//! moment. A job runs in a green thread of its own: if it blocks, another runner goes on.
+//!
+//! A job that waits for another ([`lend`]) gives its place to the pool meanwhile, to the job that
+//! it waits for first, and takes one again before it runs on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::backlog::{Backlog, Entry, Help, Next};
+use super::thread::Green;
+use super::{Runtime, Waiter, block_until, hub, overflow};
+use crate::slot::Waited;
+
+/// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
+pub(crate) trait Job: Send + Sync {
+    /// Runs it, unless it has begun. Never unwinds.
+    fn run(&self) -> Ran;
+    /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
+    /// has a value, or another end, already.
+    fn abandon(&self, end: End) -> bool;
+    fn has_begun(&self) -> bool;
+    fn id(&self) -> u64;
+    fn name(&self) -> &'static str;
+    /// The pool that it was pushed to.
+    fn pool(&self) -> u32;
+}
+
+/// What became of a job, for the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    Finished,
+    /// It gave an error or panicked.
+    Failed,
+    /// Somebody had abandoned it before.
+    NotRun,
+}
+
+/// How a job ends that does not end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    StackOverflow,
+    ShutDown,
+}
+
+impl Entry for Arc<dyn Job> {
+    fn is_stale(&self) -> bool {
+        self.has_begun()
+    }
+}
+
+/// Idle runners above this number end. Each holds the pages of its stack that it has touched.
+const MOST_IDLE: usize = 1_000;
+
+pub(crate) struct Pool {
+    id: u32,
+    runtime: &'static Runtime,
+    /// There is a limit: places must be lent and taken.
+    limited: bool,
+    state: Mutex<State>,
+    /// The last runner that was needed could not be had. Written under the lock.
+    starved: AtomicBool,
+    /// More than one job waits to begin. A hint, written under the lock.
+    has_choice: AtomicBool,
+}
+
+struct State {
+    backlog: Backlog<Arc<dyn Job>, Arc<Green>>,
+    /// What each runner runs, by its number.
+    running: Vec<Option<Arc<dyn Job>>>,
+    free_numbers: Vec<usize>,
+    books: Books,
+    closed: bool,
+    /// Who waits for the backlog to have room, and who for all jobs to end.
+    for_room: VecDeque<Waiter>,
+    for_idle: Vec<Waiter>,
+}
+
+/// How many jobs are where, and how many ended how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Books {
+    pub(crate) pushed: u64,
+    pub(crate) waiting: usize,
+    pub(crate) begun: usize,
+    pub(crate) finished: u64,
+    pub(crate) failed: u64,
+    pub(crate) abandoned: u64,
+}
+
+/// A runner's place in its pool.
+pub(crate) struct Member {
+    pool: Arc<Pool>,
+    number: usize,
+    /// It has one of the pool's places. Touched by the runner itself, or after its end.
+    has_place: AtomicBool,
+    /// The numbers of jobs that it runs on top of its own. See [`Pool::run_inline`].
+    inline: Mutex<Vec<usize>>,
+}
+
+/// The backlog has as many jobs as it may.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// Bringing a runner to work.
+#[must_use]
+enum Errand {
+    None,
+    Call(Arc<Green>),
+    Spawn { crew: usize, number: usize },
+}
+
+/// There are as many green threads as there may be.
+struct Starved;
+
+impl Pool {
+    /// `limit` jobs at a moment; `None`: as many as there can be green threads.
+    pub(crate) fn new(runtime: &'static Runtime, limit: Option<usize>) -> Arc<Pool> {
+        static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+        Arc::new(Pool {
+            // ORDERING: Relaxed, only uniqueness matters.
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            runtime,
+            limited: limit.is_some(),
+            state: Mutex::new(State {
+                backlog: Backlog::new(runtime.hubs.len(), limit.unwrap_or(usize::MAX)),
+                running: Vec::new(),
+                free_numbers: Vec::new(),
+                books: Books::default(),
+                closed: false,
+                for_room: VecDeque::new(),
+                for_idle: Vec::new(),
+            }),
+            starved: AtomicBool::new(false),
+            has_choice: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn books(&self) -> Books {
+        self.state.lock().books
+    }
+
+    /// Has `job` run as soon as a place is free. Never blocks, knows no limit.
+    pub(crate) fn push(self: &Arc<Pool>, job: Arc<dyn Job>) {
+        overflow::probe();
+        let state = self.state.lock();
+        self.push_locked(state, job);
+    }
+
+    /// As [`push`](Pool::push), but not if `limit` jobs wait already.
+    pub(crate) fn push_within(self: &Arc<Pool>, limit: usize, job: Arc<dyn Job>) -> Result<(), Full> {
+        overflow::probe();
+        let state = self.state.lock();
+        if state.books.waiting >= limit {
+            return Err(Full);
+        }
+        self.push_locked(state, job);
+        Ok(())
+    }
+
+    fn push_locked(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: Arc<dyn Job>) {
+        state.books.pushed += 1;
+        state.books.waiting += 1;
+        let near = hub::current().map(|hub| hub.index);
+        let help = state.backlog.push(job, near);
+        self.note(&state);
+        // Starved: whoever ends next takes it.
+        let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
+        drop(state);
+        self.run_errand(errand);
+    }
+
+    /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
+    pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
+        let place = lend(None::<fn() -> Arc<dyn Job>>);
+        let has_room = |state: &mut State| {
+            let room = state.books.waiting < limit || state.closed;
+            if !room {
+                state.for_room.push_back(Waiter::current());
+            }
+            room
+        };
+        let waited = block_until(None, || has_room(&mut self.state.lock()));
+        place.reclaim();
+        waited
+    }
+
+    /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
+    /// [`Pool::runs_caller`].
+    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
+        block_until(deadline, || {
+            let mut state = self.state.lock();
+            let idle = state.books.waiting == 0 && state.books.begun == 0;
+            if !idle {
+                state.for_idle.push(Waiter::current());
+            }
+            idle
+        })
+    }
+
+    /// True inside a job of this pool.
+    pub(crate) fn runs_caller(&self) -> bool {
+        Green::current()
+            .is_some_and(|green| green.member.as_ref().is_some_and(|member| member.pool.id == self.id))
+    }
+
+    /// Takes everything that waits out of the backlog, without running it.
+    pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+        let mut state = self.state.lock();
+        let jobs: Vec<_> = state.backlog.drain().filter(|job| !job.has_begun()).collect();
+        // A job that was urgent stood there twice, once stale by now or twice the same.
+        let mut seen = std::collections::HashSet::new();
+        let jobs: Vec<_> = jobs.into_iter().filter(|job| seen.insert(job.id())).collect();
+        state.books.waiting -= jobs.len();
+        state.books.abandoned += jobs.len() as u64;
+        self.note(&state);
+        jobs
+    }
+
+    /// What runs now.
+    pub(crate) fn running(&self) -> Vec<Arc<dyn Job>> {
+        self.state.lock().running.iter().flatten().cloned().collect()
+    }
+
+    /// Runners end when there is nothing left to run.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let idle = state.backlog.drain_idle();
+        let for_room = std::mem::take(&mut state.for_room);
+        drop(state);
+        idle.into_iter().for_each(|runner| runner.call());
+        for_room.into_iter().for_each(Waiter::wake);
+    }
+
+    /// Refreshes the hints.
+    fn note(&self, state: &State) {
+        // ORDERING: Relaxed: hints for `lend`, which acts on them under the lock.
+        let has_choice = state.backlog.has_choice();
+        if self.has_choice.load(Ordering::Relaxed) != has_choice {
+            self.has_choice.store(has_choice, Ordering::Relaxed);
+        }
+    }
+
+    /// Finds the runner that the backlog asked for; the errand is to be done without the lock.
+    fn muster(&self, state: &mut State, help: Help<Arc<Green>>) -> Result<Errand, Starved> {
+        match help {
+            Help::None => Ok(Errand::None),
+            Help::Wake(runner) => Ok(Errand::Call(runner)),
+            Help::Spawn(crew) if self.runtime.reserve_green(state.backlog.has_urgent()) => {
+                let number = state.free_numbers.pop().unwrap_or_else(|| {
+                    state.running.push(None);
+                    state.running.len() - 1
+                });
+                Ok(Errand::Spawn { crew, number })
+            }
+            Help::Spawn(crew) => {
+                state.backlog.no_help(crew);
+                // ORDERING: Relaxed, a hint for `lend`.
+                self.starved.store(true, Ordering::Relaxed);
+                Err(Starved)
+            }
+        }
+    }
+
+    fn run_errand(self: &Arc<Pool>, errand: Errand) {
+        match errand {
+            Errand::None => {}
+            Errand::Call(runner) => runner.call(),
+            Errand::Spawn { crew, number } => {
+                let pool = self.clone();
+                self.runtime.hubs[crew].run_here(move || pool.spawn_runner(crew, number));
+            }
+        }
+    }
+
+    /// On the worker that is to have the runner.
+    fn spawn_runner(self: Arc<Pool>, crew: usize, number: usize) {
+        let pool = self.clone();
+        let spawned = self.runtime.spawn_reserved(move |hub, stack_bottom| {
+            let member = Member {
+                pool,
+                number,
+                has_place: AtomicBool::new(false),
+                inline: Mutex::new(Vec::new()),
+            };
+            Green::adopt(hub, Some(member), stack_bottom).run_jobs();
+        });
+        if let Err(error) = spawned {
+            log::warn!(
+                "no memory mapping for one green thread more ({error}): tasks wait until others end"
+            );
+            self.starved.store(true, Ordering::Relaxed);
+            let mut state = self.state.lock();
+            state.backlog.no_help(crew);
+            state.free_numbers.push(number);
+        }
+    }
+
+    /// A job of runner `number` ended: enters it in the books.
+    fn settle(&self, state: &mut State, number: usize, ran: Ran) -> Vec<Waiter> {
+        state.running[number] = None;
+        state.books.begun -= 1;
+        match ran {
+            Ran::Finished => state.books.finished += 1,
+            Ran::Failed => state.books.failed += 1,
+            Ran::NotRun => state.books.abandoned += 1,
+        }
+        if state.books.begun == 0 && state.books.waiting == 0 {
+            return std::mem::take(&mut state.for_idle);
+        }
+        Vec::new()
+    }
+
+    /// The stack of `runner` overflowed: nothing of it will run again.
+    fn bury(self: &Arc<Pool>, runner: &Green, member: &Member) {
+        let mut state = self.state.lock();
+        let mut wake = Vec::new();
+        let mut jobs = Vec::new();
+        for number in member.inline.lock().drain(..).chain([member.number]) {
+            if let Some(job) = state.running[number].clone() {
+                wake.extend(self.settle(&mut state, number, Ran::Failed));
+                jobs.push(job);
+            }
+            state.free_numbers.push(number);
+        }
+        let mut returning = None;
+        // ORDERING: Relaxed, it was the runner's own and the runner is no more.
+        if member.has_place.load(Ordering::Relaxed) {
+            returning = state.backlog.give_place();
+        }
+        let help = state.backlog.help(Some(runner.hub.index));
+        let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
+        drop(state);
+        self.run_errand(errand);
+        for job in jobs {
+            log::error!(
+                "task {} ({}) overflowed its stack; its destructors did not run, what it had \
+                 allocated is leaked, and locks that it held stay locked",
+                job.name(),
+                job.id(),
+            );
+            job.abandon(End::StackOverflow);
+        }
+        if let Some(returning) = returning {
+            returning.call();
+        }
+        wake.into_iter().for_each(Waiter::wake);
+    }
+
+    /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
+    /// when there are as many green threads as there may be, and all of them may be waiting.
+    fn run_inline(&self, mut state: MutexGuard<'_, State>, member: &Member, job: &Arc<dyn Job>) {
+        let number = state.running.len();
+        state.running.push(Some(job.clone()));
+        state.books.waiting -= 1;
+        state.books.begun += 1;
+        drop(state);
+        member.inline.lock().push(number);
+        let ran = job.run();
+        let mut state = self.state.lock();
+        let wake = self.settle(&mut state, number, ran);
+        state.free_numbers.push(number);
+        drop(state);
+        member.inline.lock().retain(|inline| *inline != number);
+        wake.into_iter().for_each(Waiter::wake);
+    }
+}
+
+impl Member {
+    pub(super) fn bury(&self, runner: &Green) {
+        self.pool.bury(runner, self);
+    }
+}
+
+impl Green {
+    /// The life of a runner.
+    fn run_jobs(self: Arc<Green>) {
+        let Some(member) = &self.member else { return };
+        let pool = &member.pool;
+        let crew = self.hub.index;
+        let mut standby = true;
+        let mut ran = None;
+        loop {
+            let mut state = pool.state.lock();
+            let mut returning = None;
+            let mut wake = Vec::new();
+            if let Some(ran) = ran.take() {
+                wake = pool.settle(&mut state, member.number, ran);
+                // ORDERING: Relaxed, here and below: only this green thread touches it.
+                if member.has_place.swap(false, Ordering::Relaxed) {
+                    returning = state.backlog.give_place();
+                }
+            }
+            let mut ends = false;
+            let next = state.backlog.next(crew, &mut standby, &self);
+            if let Next::Run(job) = &next {
+                state.running[member.number] = Some(job.clone());
+                state.books.waiting -= 1;
+                state.books.begun += 1;
+                if !state.for_room.is_empty() {
+                    wake.extend(state.for_room.pop_front());
+                }
+                let help = state.backlog.help(Some(crew));
+                pool.note(&state);
+                let errand = pool.muster(&mut state, help).unwrap_or(Errand::None);
+                drop(state);
+                pool.run_errand(errand);
+            } else {
+                let most = if state.closed { 0 } else { MOST_IDLE };
+                ends = matches!(next, Next::Rest) && state.backlog.no_rest(crew, most);
+                if ends {
+                    state.free_numbers.push(member.number);
+                }
+                drop(state);
+            }
+            wake.into_iter().for_each(Waiter::wake);
+            if let Some(returning) = returning {
+                returning.call();
+            }
+            match next {
+                Next::Run(job) => {
+                    member.has_place.store(true, Ordering::Relaxed);
+                    overflow::enter(&self);
+                    ran = Some(job.run());
+                    drop(job);
+                    if self.hub.tick() {
+                        pool.state.lock().backlog.step_aside(crew);
+                        self.hub.yield_now();
+                        pool.state.lock().backlog.step_back(crew);
+                    }
+                }
+                Next::Call(runner) => runner.call(),
+                Next::Yield => self.hub.yield_now(),
+                Next::Rest if ends => return,
+                Next::Rest => {
+                    self.sleep_until_called();
+                    standby = true;
+                }
+            }
+        }
+    }
+}
+
+/// Gives the calling job's place to its pool while it waits; `awaited` is the job that it waits
+/// for. On an OS thread, and in a green thread that runs no job, nothing happens.
+pub(crate) fn lend(awaited: Option<impl FnOnce() -> Arc<dyn Job>>) -> Lent {
+    Lent(Green::current().and_then(|green| green.lend(awaited)))
+}
+
+/// A place that was lent. To have it back call [`Lent::reclaim`]: there is no `Drop`, because a
+/// job that ends while its place is lent does not need it again.
+#[must_use]
+pub(crate) struct Lent(Option<Arc<Green>>);
+
+impl Lent {
+    /// Waits until the pool has a place for the caller again.
+    pub(crate) fn reclaim(self) {
+        let Some(green) = self.0 else { return };
+        let Some(member) = &green.member else { return };
+        if !member.pool.state.lock().backlog.take_place(green.clone()) {
+            green.sleep_until_called();
+        }
+        // ORDERING: Relaxed, only this green thread touches it.
+        member.has_place.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Green {
+    fn lend(self: Arc<Green>, awaited: Option<impl FnOnce() -> Arc<dyn Job>>) -> Option<Arc<Green>> {
+        if std::thread::panicking() {
+            return None;
+        }
+        let member = self.member.as_ref()?;
+        let pool = &member.pool;
+        // ORDERING: Relaxed, only this green thread touches it.
+        let lends = pool.limited && member.has_place.load(Ordering::Relaxed);
+        // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
+        // either true after it was pushed later, and stands behind.
+        let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
+        if !lends && !hurry {
+            return None;
+        }
+        let awaited = awaited
+            .map(|job| job())
+            .filter(|job| !job.has_begun() && job.pool() == pool.id);
+        let mut state = pool.state.lock();
+        if let Some(job) = &awaited {
+            state.backlog.push_urgent(job.clone());
+        }
+        let returning = if lends { state.backlog.give_place() } else { None };
+        let help = state.backlog.help(Some(self.hub.index));
+        match (pool.muster(&mut state, help), awaited) {
+            (Err(Starved), Some(job)) if overflow::has_room_for_one_more() => {
+                if lends {
+                    state.backlog.keep_place();
+                }
+                pool.run_inline(state, member, &job);
+                return None;
+            }
+            (mustered, _) => {
+                // ORDERING: Relaxed, only this green thread touches it.
+                if lends {
+                    member.has_place.store(false, Ordering::Relaxed);
+                }
+                drop(state);
+                pool.run_errand(mustered.unwrap_or(Errand::None));
+            }
+        }
+        if let Some(returning) = returning {
+            returning.call();
+        }
+        lends.then_some(self.clone())
+    }
+}

@@ -1,0 +1,293 @@
+//! Starting `may`, once, and what holds for all green threads: how many there may be, the size of
+//! their stacks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::hub::{self, Hub};
+use super::{overflow, panics};
+use crate::error::Error;
+
+/// Too small for `format!` of a float, which takes some 10 KiB in a debug build.
+const LEAST_STACK: usize = 64 * 1024;
+
+/// Enough for https with rustls. Only the pages that are touched are paid for.
+const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 };
+
+/// How many coroutines may keeps ready. We recycle our own, and each that it makes at start-up
+/// costs 13 us and two pages.
+const MAY_POOL: usize = 16;
+
+static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
+
+/// The process's green-thread runtime. Started by the first use of it, and never stopped.
+pub(crate) struct Runtime {
+    pub(crate) hubs: Vec<&'static Hub>,
+    stack_size: usize,
+    /// How many green threads there may be; above the lower mark only for jobs that are waited
+    /// for, so that those who wait don't take the place of those that they wait for.
+    most: usize,
+    most_at_ease: usize,
+    live: AtomicUsize,
+}
+
+/// Settings for the runtime, which is one for the whole process. See [`runtime`].
+#[derive(Debug, Clone)]
+#[must_use = "the settings take effect by `start`"]
+pub struct RuntimeBuilder {
+    workers: usize,
+    stack_size: usize,
+}
+
+/// Settings for the process's green-thread runtime, to be made before anything else of the
+/// library is used. Without them it starts by itself, with the defaults.
+///
+/// ```
+/// minihuey::runtime().stack_size(1024 * 1024).start()?;
+/// assert!(minihuey::runtime().start().is_err());           // too late
+/// # Ok::<(), minihuey::Error>(())
+/// ```
+pub fn runtime() -> RuntimeBuilder {
+    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK }
+}
+
+impl RuntimeBuilder {
+    /// How many OS threads run green threads; 1 unless set.
+    ///
+    /// With one, only one task runs at any moment: tasks that share data never run in parallel,
+    /// and waking another costs no system call. With more, tasks run in parallel; each stays on
+    /// the worker it began on. Before you ask for more, see whether what computes is better
+    /// off on OS threads.
+    pub fn workers(mut self, workers: usize) -> RuntimeBuilder {
+        self.workers = workers;
+        self
+    }
+
+    /// Bytes of stack for each task; 256 KiB unless set, 512 KiB in debug builds. Rounded up to
+    /// whole pages. Pages that a task never touches take no memory.
+    pub fn stack_size(mut self, bytes: usize) -> RuntimeBuilder {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] for no workers, or a stack under 64 KiB or over 1 GiB;
+    /// [`Error::Runtime`] if it runs already, or can't be started.
+    pub fn start(self) -> Result<(), Error> {
+        if self.workers == 0 || self.workers > 1024 {
+            return Err(Error::Misconfigured(format!(
+                "workers: {} were asked for; expected 1 to 1024",
+                self.workers
+            )));
+        }
+        if !(LEAST_STACK..=1 << 30).contains(&self.stack_size) {
+            return Err(Error::Misconfigured(format!(
+                "stack_size: {} bytes were asked for; expected {LEAST_STACK} (64 KiB) to {} (1 GiB)",
+                self.stack_size,
+                1 << 30
+            )));
+        }
+        let mut ours = false;
+        let runtime = RUNTIME.get_or_init(|| {
+            ours = true;
+            Runtime::start(self.workers, self.stack_size)
+        });
+        match runtime {
+            Err(why) => Err(Error::Runtime(why.clone())),
+            Ok(_) if ours => Ok(()),
+            Ok(runtime) => Err(Error::Runtime(format!(
+                "the runtime runs already, with {} worker(s) and {} bytes of stack: its settings \
+                 must be made before the first use of a task",
+                runtime.hubs.len(),
+                runtime.stack_size
+            ))),
+        }
+    }
+}
+
+impl Runtime {
+    /// The runtime; starts it if it does not run yet.
+    pub(crate) fn get() -> Result<&'static Runtime, Error> {
+        RUNTIME
+            .get_or_init(|| Runtime::start(1, DEFAULT_STACK))
+            .as_ref()
+            .map_err(|why| Error::Runtime(why.clone()))
+    }
+
+    fn start(workers: usize, stack_size: usize) -> Result<Runtime, String> {
+        panics::install_hook();
+        let stack_size = stack_size.next_multiple_of(page_size());
+        // A panic of may's means that the system refused a thread or a descriptor.
+        catch_unwind(|| Runtime::start_workers(workers, stack_size)).unwrap_or_else(|_| {
+            Err("the green-thread runtime can't be started: the system refuses a thread, a \
+                 descriptor or memory (see the panic on standard error)"
+                .to_owned())
+        })
+    }
+
+    fn start_workers(workers: usize, stack_size: usize) -> Result<Runtime, String> {
+        may::config()
+            .set_workers(workers)
+            .set_stack_size(stack_size / size_of::<usize>())
+            .set_pool_capacity(MAY_POOL)
+            // Pinning would be inherited by every thread that a task starts.
+            .set_worker_pin(false);
+        let refused = |what: &str, why: &dyn std::fmt::Display| {
+            format!("the green-thread runtime can't be started: {what}: {why}")
+        };
+        // may's channel, because we might be in a coroutine that the program made.
+        let (sender, receiver) = may::sync::mpsc::channel();
+        let mut hubs = Vec::new();
+        for index in 0..workers {
+            let hub = Hub::new(index).map_err(|why| refused("no timer descriptor", &why))?;
+            let hub: &'static Hub = Box::leak(Box::new(hub));
+            let sender = sender.clone();
+            let body = move || {
+                overflow::install_handler();
+                hub.run(|ready| {
+                    // The receiver is there until all have reported.
+                    let _ = sender.send(ready.map(|()| std::thread::current().id()));
+                });
+            };
+            // SAFETY: the hub's own code fits its stack, and uses thread-locals only between two
+            // waits; it stays on this worker, because nobody else can resume it.
+            unsafe { may::coroutine::Builder::new().id(index).spawn(body) }
+                .map_err(|why| refused("no coroutine", &why))?;
+            hubs.push(hub);
+        }
+        let mut threads = std::collections::HashSet::new();
+        for _ in 0..workers {
+            let ready = receiver.recv().map_err(|why| refused("a worker ended", &why))?;
+            threads.insert(ready.map_err(|why| refused("no selector", &why))?);
+        }
+        if threads.len() < workers {
+            return Err(format!(
+                "{workers} workers were asked for, but may was started before, with {}: call \
+                 minihuey::runtime() first",
+                threads.len()
+            ));
+        }
+        let most = most_green_threads();
+        Ok(Runtime {
+            hubs,
+            stack_size,
+            most,
+            most_at_ease: most / 4 * 3,
+            live: AtomicUsize::new(0),
+        })
+    }
+
+    /// Counts one green thread more, if there may be one.
+    pub(super) fn reserve_green(&self, is_waited_for: bool) -> bool {
+        let most = if is_waited_for { self.most } else { self.most_at_ease };
+        // ORDERING: Relaxed, a count that guards nothing else.
+        self.live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                (live < most).then_some(live + 1)
+            })
+            .is_ok()
+    }
+
+    pub(super) fn release_green(&self) {
+        // ORDERING: Relaxed, as above.
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Makes the green thread that `reserve_green` counted, on the calling worker. `body` gets
+    /// its hub and the lowest address of its stack, and must not unwind.
+    pub(super) fn spawn_reserved(
+        &'static self,
+        body: impl FnOnce(&'static Hub, usize) + Send + 'static,
+    ) -> Result<(), String> {
+        let Some(hub) = hub::current() else {
+            unreachable!("green threads are made on the worker that they run on");
+        };
+        let size = self.stack_size;
+        let start = move || {
+            // It was resumed on top of whoever makes it: wait for the worker's own turn.
+            may::coroutine::park();
+            let here = 0u8;
+            // Above this frame are some hundred bytes of generator's: less than a page.
+            let top = (&raw const here as usize).next_multiple_of(page_size());
+            body(hub, top - size);
+            overflow::leave();
+            self.release_green();
+        };
+        // SAFETY: green threads never leave their worker (every unpark goes through the hub's own
+        // thread), so thread-locals are sound; a stack overflow is caught by the guard page.
+        let spawned = catch_unwind(AssertUnwindSafe(|| unsafe {
+            may::coroutine::Builder::new()
+                .stack_size(size / size_of::<usize>())
+                .spawn_local(start)
+        }));
+        match spawned {
+            Ok(Ok(handle)) => {
+                handle.coroutine().unpark();
+                return Ok(());
+            }
+            Ok(Err(error)) => {
+                self.release_green();
+                Err(error.to_string())
+            }
+            Err(_) => {
+                self.release_green();
+                Err("may panicked when it allocated a stack".to_owned())
+            }
+        }
+    }
+
+    /// Runs `body` in a green thread of its own on the first worker. It must not unwind.
+    pub(crate) fn spawn_service(&'static self, body: impl FnOnce() + Send + 'static) {
+        // ORDERING: Relaxed, a count. The few services of the library know no limit.
+        self.live.fetch_add(1, Ordering::Relaxed);
+        let Some(hub) = self.hubs.first() else { return };
+        hub.run_here(move || {
+            let spawned = self.spawn_reserved(move |hub, stack_bottom| {
+                let green = super::Green::adopt(hub, None, stack_bottom);
+                overflow::enter(&green);
+                body();
+            });
+            if let Err(error) = spawned {
+                log::error!("a green thread of the library's own can't be made: {error}");
+            }
+        });
+    }
+}
+
+/// The runtime that `hub` belongs to: the process's.
+pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
+    match RUNTIME.get() {
+        Some(Ok(runtime)) => runtime,
+        _ => unreachable!("a hub runs, so the runtime was started"),
+    }
+}
+
+/// Bytes of stack that green threads have.
+pub(crate) fn stack_size() -> usize {
+    match RUNTIME.get() {
+        Some(Ok(runtime)) => runtime.stack_size,
+        _ => DEFAULT_STACK,
+    }
+}
+
+/// Each takes two memory mappings, of which the kernel allows a process a certain number; some
+/// are left to the program.
+fn most_green_threads() -> usize {
+    let mappings = std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(65_530_usize);
+    (mappings / 20 * 17 / 2).max(64)
+}
+
+pub(crate) fn page_size() -> usize {
+    static PAGE: OnceLock<usize> = OnceLock::new();
+    *PAGE.get_or_init(|| {
+        // SAFETY: no memory is involved.
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        usize::try_from(size).unwrap_or(4096)
+    })
+}

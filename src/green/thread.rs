@@ -1,0 +1,88 @@
+//! A green thread's identity: how to find the calling one, park it, and wake it from anywhere.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::Arc;
+
+use may::coroutine::Coroutine;
+
+use super::hub::{self, Hub};
+use super::overflow;
+use super::pool::Member;
+
+/// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the
+/// first time that it waits for something of ours.
+pub(crate) struct Green {
+    pub(super) coroutine: Coroutine,
+    /// The hub on whose worker it runs, for all its life.
+    pub(crate) hub: &'static Hub,
+    /// If it runs tasks for a pool: which, and what it has there.
+    pub(crate) member: Option<Member>,
+    /// What [`Green::sleep_until_called`] waits for.
+    called: AtomicBool,
+    /// The lowest address of its stack; zero if we did not make it.
+    pub(super) stack_bottom: usize,
+    /// Links the green threads that overflowed, until the hub has seen to them.
+    pub(super) next_overflowed: AtomicPtr<Green>,
+}
+
+may::coroutine_local!(static CURRENT: RefCell<Option<Arc<Green>>> = RefCell::new(None));
+
+impl Green {
+    /// For the calling coroutine, which must not have one yet.
+    pub(super) fn adopt(
+        hub: &'static Hub,
+        member: Option<Member>,
+        stack_bottom: usize,
+    ) -> Arc<Green> {
+        let green = Arc::new(Green {
+            coroutine: may::coroutine::current(),
+            hub,
+            member,
+            called: AtomicBool::new(false),
+            stack_bottom,
+            next_overflowed: AtomicPtr::default(),
+        });
+        CURRENT.with(|current| *current.borrow_mut() = Some(green.clone()));
+        green
+    }
+
+    /// The calling green thread. None on an OS thread.
+    pub(crate) fn current() -> Option<Arc<Green>> {
+        // Asked first: on a thread that is not a worker, may's test would leak a context.
+        let hub = hub::current()?;
+        if !may::coroutine::is_coroutine() {
+            return None;
+        }
+        let known = CURRENT.with(|current| current.borrow().clone());
+        Some(known.unwrap_or_else(|| Green::adopt(hub, None, 0)))
+    }
+
+    /// Suspends the calling green thread, which must be this one, until somebody unparks it.
+    /// May return early.
+    pub(crate) fn park(&self) {
+        debug_assert!(!std::thread::panicking(), "a green thread must not yield while it unwinds");
+        self.hub.tick();
+        may::coroutine::park();
+        overflow::enter(self);
+    }
+
+    /// Ends a [`Green::park`], or lets the next one return at once. From any thread.
+    pub(crate) fn unpark(&self) {
+        self.hub.unpark(&self.coroutine);
+    }
+
+    /// Parks until somebody else's [`Green::call`], which may have come before.
+    pub(super) fn sleep_until_called(&self) {
+        // ORDERING: Acquire, pairs with the Release in `call`.
+        while !self.called.swap(false, Ordering::Acquire) {
+            self.park();
+        }
+    }
+
+    pub(super) fn call(&self) {
+        // ORDERING: Release, so that what the caller did before is seen by whom it calls.
+        self.called.store(true, Ordering::Release);
+        self.unpark();
+    }
+}

@@ -1,0 +1,93 @@
+//! Who waits: an OS thread, a green thread, an async task or a callback; and how to block the
+//! calling thread, whichever kind it is. Nothing else in the crate parks a thread.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use super::thread::Green;
+use super::hub;
+use crate::slot::Waited;
+
+/// Somebody to wake. Two words: the rare kinds are boxed.
+pub(crate) enum Waiter {
+    Thread(Thread),
+    Green(Arc<Green>),
+    Task(Box<Waker>),
+    /// Runs in whichever thread wakes it, which may be the hub's: it must be short.
+    Callback(Box<Box<dyn FnOnce() + Send>>),
+}
+
+const _: () = assert!(size_of::<Option<Waiter>>() == 16);
+
+impl Waiter {
+    /// The calling thread, green or not.
+    pub(crate) fn current() -> Waiter {
+        match Green::current() {
+            Some(green) => Waiter::Green(green),
+            None => Waiter::Thread(std::thread::current()),
+        }
+    }
+
+    pub(crate) fn wake(self) {
+        match self {
+            Waiter::Thread(thread) => thread.unpark(),
+            Waiter::Green(green) => green.unpark(),
+            Waiter::Task(waker) => waker.wake(),
+            Waiter::Callback(callback) => callback(),
+        }
+    }
+}
+
+/// How long a wait may hold a worker where it can't yield: while a panic unwinds.
+const UNWINDING_WAIT: Duration = Duration::from_millis(10);
+
+/// Blocks the calling thread until `done` says so or `deadline` passes. Whoever makes `done` true
+/// must wake the [`Waiter::current`] of this thread afterwards; being woken early does no harm.
+pub(crate) fn block_until(deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> Waited {
+    let Some(green) = Green::current() else {
+        return block_thread_until(deadline, done);
+    };
+    if std::thread::panicking() {
+        // A green thread that yields while it unwinds would leave the worker's panic count
+        // raised for all others. So hold the worker, but shortly: what is waited for may come
+        // from another thread.
+        let short = Instant::now() + UNWINDING_WAIT;
+        let until = deadline.map_or(short, |deadline| deadline.min(short));
+        while Instant::now() < until {
+            if done() {
+                return Waited::Ready;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        return match deadline {
+            Some(deadline) if deadline <= until => Waited::TimedOut,
+            _ => Waited::Impossible,
+        };
+    }
+    let timer = deadline.map(|deadline| hub::set_timer(deadline, &green));
+    while !done() {
+        if timer.as_ref().is_some_and(|timer| timer.is_over()) {
+            return Waited::TimedOut;
+        }
+        green.park();
+    }
+    Waited::Ready
+}
+
+fn block_thread_until(deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> Waited {
+    while !done() {
+        match deadline {
+            None => std::thread::park(),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Waited::TimedOut;
+                }
+                std::thread::park_timeout(left);
+            }
+        }
+    }
+    Waited::Ready
+}

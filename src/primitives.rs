@@ -1,0 +1,20 @@
+//! The atomics and the cell that hand-made hand-overs are built from, in loom's shape: the loom
+//! models (`tests/loom.rs`) compile the same sources against loom's own.
+
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+/// std's `UnsafeCell` with the accessors of loom's.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Runs `f` on a pointer to the value. Whoever dereferences it argues why it may.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}

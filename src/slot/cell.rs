@@ -1,0 +1,197 @@
+//! The slot itself: a state machine of one byte and a place that holds first the work, then the
+//! value. Its safe face, for the rest of the crate, is the [parent module](super).
+//!
+//! ```text
+//!              begin()            resolve(value)
+//!   work ────────────────▶ empty ────────────────▶ value ────────▶ empty
+//!  (NEW)      BEGUN, by             DECIDED, then          TAKEN, by the
+//!             the first             READY, by the first     one receiver
+//!
+//!   waiter:  register() fills it (WAITING) ── unregister() clears it, unless READY came first:
+//!            then resolve() has moved it out and wakes it
+//! ```
+//! There may be any number of resolvers, but only one receiver: its methods are `unsafe`.
+
+use std::mem::ManuallyDrop;
+
+use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
+use super::states::{BEGUN, DECIDED, NEW, READY, TAKEN, WAITING};
+
+/// The work is gone before the value comes, so they share their bytes.
+union Content<F, T> {
+    work: ManuallyDrop<F>,
+    value: ManuallyDrop<T>,
+}
+
+/// See the [module](self). `F` is the work, `T` the value, `W` whoever waits.
+pub(crate) struct Slot<H, F, T, W> {
+    /// What its owner wants to keep in the same allocation.
+    pub(crate) header: H,
+    state: AtomicU8,
+    /// The work has been moved out: the content's bytes are free for the value. Follows BEGUN,
+    /// and is a field of its own because a plain store is cheaper than one more read-modify-write.
+    vacant: AtomicBool,
+    waiter: UnsafeCell<Option<W>>,
+    content: UnsafeCell<Content<F, T>>,
+}
+
+// SAFETY: the work and the waiter are moved to whichever thread wins them, the value to the
+// receiver: each is sent, none is shared, and the state byte orders every hand-over.
+unsafe impl<H: Send, F: Send, T: Send, W: Send> Send for Slot<H, F, T, W> {}
+// SAFETY: as above; of all fields `&Slot` gives a reference to the header only, which is Sync.
+unsafe impl<H: Sync, F: Send, T: Send, W: Send> Sync for Slot<H, F, T, W> {}
+
+impl<H, F, T, W> Slot<H, F, T, W> {
+    pub(crate) fn new(header: H, work: F) -> Slot<H, F, T, W> {
+        Slot {
+            header,
+            state: AtomicU8::new(NEW),
+            vacant: AtomicBool::new(false),
+            waiter: UnsafeCell::new(None),
+            content: UnsafeCell::new(Content { work: ManuallyDrop::new(work) }),
+        }
+    }
+
+    /// Takes the work out. `None` if somebody has already.
+    pub(crate) fn begin(&self) -> Option<F> {
+        // ORDERING: Relaxed. The work was written before the slot was shared (whoever hands the
+        // slot over orders that), and nothing is read on account of who else lost this race.
+        if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
+            return None;
+        }
+        // SAFETY: the content is the work until BEGUN is set, this call set it, and `resolve`
+        // writes a value only once `vacant` is set, below.
+        let work = self.content.with_mut(|content| unsafe {
+            ManuallyDrop::take(&mut (*content).work)
+        });
+        // ORDERING: Release: whoever sees it true may write where this thread has read.
+        self.vacant.store(true, Ordering::Release);
+        Some(work)
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        // ORDERING: Relaxed, a hint: whoever acts on it calls `begin`.
+        self.state.load(Ordering::Relaxed) & BEGUN != 0
+    }
+
+    /// Decides the value, unless somebody has, or the work is still there: then gives it back.
+    /// On success gives the waiter that now must be woken, if there is one.
+    pub(crate) fn resolve(&self, value: T) -> Result<Option<W>, T> {
+        // ORDERING: Acquire, pairs with the Release in `begin`.
+        if !self.vacant.load(Ordering::Acquire) {
+            return Err(value);
+        }
+        // ORDERING: Relaxed. Losers only drop their own value; the winner publishes with READY.
+        if self.state.fetch_or(DECIDED, Ordering::Relaxed) & DECIDED != 0 {
+            return Err(value);
+        }
+        // SAFETY: this call set DECIDED, so it alone writes; the work is gone (`vacant`), and the
+        // receiver reads nothing before READY.
+        self.content.with_mut(|content| unsafe {
+            (*content).value = ManuallyDrop::new(value);
+        });
+        // ORDERING: Release, so that a receiver that sees READY sees the value; Acquire, so that
+        // if WAITING is seen the waiter that was written before it is seen too.
+        let before = self.state.fetch_or(READY, Ordering::AcqRel);
+        if before & WAITING == 0 {
+            return Ok(None);
+        }
+        // SAFETY: WAITING was set when READY came, so the waiter belongs to this call: the
+        // receiver touches it no more (`unregister` sees READY).
+        Ok(self.waiter.with_mut(|waiter| unsafe { (*waiter).take() }))
+    }
+
+    /// True once `begin` is done: `resolve` then says no only if somebody else decided.
+    pub(crate) fn is_vacant(&self) -> bool {
+        // ORDERING: Relaxed, a hint: `resolve` looks again.
+        self.vacant.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        // ORDERING: Acquire, pairs with READY's Release: whoever sees it may take the value.
+        self.state.load(Ordering::Acquire) & READY != 0
+    }
+
+    /// Puts `waiter` there for `resolve` to wake, in place of one registered before.
+    /// Gives false, and keeps nothing, if the value is ready.
+    ///
+    /// # Safety
+    /// Only the one receiver may call this.
+    pub(crate) unsafe fn register(&self, waiter: W) -> bool {
+        // SAFETY: the caller is the receiver.
+        if !unsafe { self.unregister() } {
+            return false;
+        }
+        // SAFETY: WAITING is clear, so no resolver looks at the field; only the receiver sets it.
+        self.waiter.with_mut(|field| unsafe { *field = Some(waiter) });
+        // ORDERING: Release, so that a resolver that sees WAITING sees the waiter; Acquire, so
+        // that if READY is seen the value is too.
+        let before = self.state.fetch_or(WAITING, Ordering::AcqRel);
+        if before & READY == 0 {
+            return true;
+        }
+        // READY came before WAITING: the resolver saw no waiter, the field is still ours.
+        // SAFETY: as just said.
+        self.waiter.with_mut(|field| unsafe { *field = None });
+        // ORDERING: Relaxed; only `drop` looks at WAITING from here on.
+        self.state.fetch_and(!WAITING, Ordering::Relaxed);
+        false
+    }
+
+    /// Withdraws the waiter. Gives false if the value is ready: the waiter then has been woken,
+    /// or is being woken.
+    ///
+    /// # Safety
+    /// Only the one receiver may call this.
+    pub(crate) unsafe fn unregister(&self) -> bool {
+        // ORDERING: Acquire: if READY is seen, so is the value. (Nothing to release.)
+        let before = self.state.fetch_and(!WAITING, Ordering::Acquire);
+        if before & READY != 0 {
+            return false;
+        }
+        if before & WAITING != 0 {
+            // SAFETY: WAITING was cleared before READY came: no resolver will look at the field.
+            self.waiter.with_mut(|field| unsafe { *field = None });
+        }
+        true
+    }
+
+    /// Moves the value out: `None` if it is not ready, or has been taken.
+    ///
+    /// # Safety
+    /// Only the one receiver may call this.
+    pub(crate) unsafe fn take(&self) -> Option<T> {
+        // ORDERING: Acquire, pairs with READY's Release.
+        let state = self.state.load(Ordering::Acquire);
+        if state & (READY | TAKEN) != READY {
+            return None;
+        }
+        // ORDERING: Relaxed. Only the receiver sets TAKEN; `drop` comes after it by the Arc.
+        self.state.fetch_or(TAKEN, Ordering::Relaxed);
+        // SAFETY: READY was seen, so the content is the value; the one receiver takes it once.
+        Some(self.content.with_mut(|content| unsafe {
+            ManuallyDrop::take(&mut (*content).value)
+        }))
+    }
+
+    /// True once `take` has given the value.
+    pub(crate) fn is_taken(&self) -> bool {
+        // ORDERING: Relaxed; set by the receiver, who is the one to ask.
+        self.state.load(Ordering::Relaxed) & TAKEN != 0
+    }
+}
+
+impl<H, F, T, W> Drop for Slot<H, F, T, W> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed. `&mut self`: whoever shared the slot has ordered all they did.
+        let state = self.state.load(Ordering::Relaxed);
+        // SAFETY: nobody else is left. The bits say what the content is: see `states`.
+        self.content.with_mut(|content| unsafe {
+            if state & BEGUN == 0 {
+                ManuallyDrop::drop(&mut (*content).work);
+            } else if state & (READY | TAKEN) == READY {
+                ManuallyDrop::drop(&mut (*content).value);
+            }
+        });
+    }
+}

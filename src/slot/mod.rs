@@ -1,0 +1,137 @@
+//! One value, once, for any waiter. A [`Slot`] is the single allocation of a task that was
+//! called: it holds the work until a runner takes it, then the value until the one [`Receiver`]
+//! does. `task` runs what is in it, `result` waits for what comes of it.
+
+mod cell;
+mod states;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::green::{self, Job, Waiter};
+
+/// The work of a called task and, later, its value. See [`cell`].
+pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
+
+/// Makes a slot and the one receiver of its value.
+pub(crate) fn slot<H, F, T>(header: H, work: F) -> (Arc<Slot<H, F, T>>, Receiver<T>)
+where
+    Slot<H, F, T>: Job,
+    F: Send + 'static,
+    T: Send + 'static,
+    H: Send + Sync + 'static,
+{
+    let slot = Arc::new(Slot::new(header, work));
+    let receiver = Receiver(slot.clone());
+    (slot, receiver)
+}
+
+/// A slot whose work and header the receiver need not know.
+trait Outcome<T>: Job {
+    fn is_ready(&self) -> bool;
+    fn is_taken(&self) -> bool;
+    /// # Safety
+    /// As [`cell::Slot::register`].
+    unsafe fn register(&self, waiter: Waiter) -> bool;
+    /// # Safety
+    /// As [`cell::Slot::unregister`].
+    unsafe fn unregister(&self) -> bool;
+    /// # Safety
+    /// As [`cell::Slot::take`].
+    unsafe fn take(&self) -> Option<T>;
+}
+
+impl<H, F, T> Outcome<T> for Slot<H, F, T>
+where
+    Slot<H, F, T>: Job,
+{
+    fn is_ready(&self) -> bool {
+        cell::Slot::is_ready(self)
+    }
+
+    fn is_taken(&self) -> bool {
+        cell::Slot::is_taken(self)
+    }
+
+    unsafe fn register(&self, waiter: Waiter) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { cell::Slot::register(self, waiter) }
+    }
+
+    unsafe fn unregister(&self) -> bool {
+        // SAFETY: the caller's promise is the same.
+        unsafe { cell::Slot::unregister(self) }
+    }
+
+    unsafe fn take(&self) -> Option<T> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { cell::Slot::take(self) }
+    }
+}
+
+/// The only one who may wait for a slot's value and take it. It can't be cloned, and whatever
+/// waits or takes needs `&mut`: so there is one receiver at a time, as the slot requires.
+pub(crate) struct Receiver<T>(Arc<dyn Outcome<T>>);
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Ready,
+    TimedOut,
+    /// In a destructor while a panic unwinds a green thread, which must not yield then.
+    Impossible,
+}
+
+impl<T: 'static> Receiver<T> {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.is_taken()
+    }
+
+    pub(crate) fn job(&self) -> &dyn Job {
+        &*self.0
+    }
+
+    pub(crate) fn take(&mut self) -> Option<T> {
+        // SAFETY: `&mut self` of the only receiver.
+        unsafe { self.0.take() }
+    }
+
+    /// Has `waiter` woken once the value is there, instead of whoever was registered before.
+    /// Gives false if it is there already.
+    pub(crate) fn notify(&mut self, waiter: Waiter) -> bool {
+        // SAFETY: `&mut self` of the only receiver.
+        unsafe { self.0.register(waiter) }
+    }
+
+    /// Blocks the calling thread, green or not, until the value is there. A task that waits here
+    /// lends its place in its pool meanwhile, to the one that it waits for first.
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Waited {
+        if self.is_ready() {
+            return Waited::Ready;
+        }
+        let place = green::lend(Some(|| -> Arc<dyn Job> { self.0.clone() }));
+        if self.is_ready() || !self.notify(Waiter::current()) {
+            place.reclaim();
+            return Waited::Ready;
+        }
+        let withdraw = Withdraw(self);
+        let waited = green::block_until(deadline, || withdraw.0.is_ready());
+        drop(withdraw);
+        place.reclaim();
+        if self.is_ready() { Waited::Ready } else { waited }
+    }
+}
+
+/// Takes the waiter back when a wait ends, also if it ends by unwinding.
+struct Withdraw<'a, T>(&'a Receiver<T>);
+
+impl<T> Drop for Withdraw<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: made by `wait`, which has the only receiver by `&mut`.
+        unsafe { self.0.0.unregister() };
+    }
+}
