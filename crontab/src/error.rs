@@ -153,14 +153,14 @@ fn describe(f: &mut fmt::Formatter<'_>, field: Field, piece: &str, fault: &Fault
         }
         Fault::NotUnderstood => write!(
             f,
-            r#"{piece:?} is not understood: expected "*", {values}, \
-            a range as in "{low}-{high}" or a step as in "*/2""#
+            "{piece:?} is not understood: expected \"*\", {values}, \
+             a range as in \"{low}-{high}\" or a step as in \"*/2\""
         ),
         Fault::OutOfRange => write!(f, "{piece:?} is out of range: expected {values}"),
         Fault::Backwards { first, last } => write!(
             f,
-            r#"{piece:?} runs backwards: write "{last}-{first}", \
-            or "{first}-{high},{low}-{last}" to wrap around"#
+            "{piece:?} runs backwards: write \"{last}-{first}\", \
+             or \"{first}-{high},{low}-{last}\" to wrap around"
         ),
         Fault::StepWithoutRange { first } => {
             let (last, step) = (
