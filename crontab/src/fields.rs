@@ -342,12 +342,12 @@ impl Fields {
     }
 }
 
-/// Reads five fields with ASCII white space between them, or six with the seconds first.
+/// Reads five fields with white space between them, or six with the seconds first.
 impl FromStr for Fields {
     type Err = CrontabError;
 
     fn from_str(text: &str) -> Result<Fields, CrontabError> {
-        let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+        let fields: Vec<&str> = text.split_whitespace().collect();
         match fields[..] {
             [minute, hour, day, month, day_of_week] => {
                 Fields::new(minute, hour, day, month, day_of_week)
@@ -425,6 +425,17 @@ mod tests {
             assert!(
                 Fields::new("0", "0", day, month, "*").is_ok(),
                 "{day} of {month}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_white_space_separates_fields() {
+        for line in ["0 4 * * *", "  0\t4 *  *\n*\r\n", "0\u{a0}4\u{3000}* * *"] {
+            assert_eq!(
+                line.parse(),
+                Fields::new("0", "4", "*", "*", "*"),
+                "{line:?}"
             );
         }
     }

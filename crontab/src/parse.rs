@@ -71,8 +71,6 @@ fn ends(field: Field, first: u32, last: u32) -> Result<(u32, u32), Fault> {
         return Ok((first, last));
     }
     match field {
-        // Sunday as 7 is the start here, so `7-1` is `0-1`.
-        Field::DayOfWeek if first == 7 => Ok((0, last)),
         Field::DayOfWeek => Ok((first, last + 7)),
         _ => Err(Fault::Backwards { first, last }),
     }

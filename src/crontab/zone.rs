@@ -66,26 +66,21 @@ impl WallClock<'_> {
 
     /// The first instant in `after < instant <= until` from which on the clock has another offset.
     ///
-    /// It looks once an hour, so it misses a change that is taken back within the hour.
+    /// Exact if there is at most one such instant: only then does a look at both ends tell.
     pub(super) fn next_change(self, after: Unix, until: Unix) -> Option<Unix> {
         let offset = self.offset(after);
-        let mut before = after;
-        while before < until {
-            let mut changed = until.min(before + 60 * 60);
-            if self.offset(changed) == offset {
-                before = changed;
-                continue;
-            }
-            while changed - before > 1 {
-                let middle = before + (changed - before) / 2;
-                if self.offset(middle) == offset {
-                    before = middle;
-                } else {
-                    changed = middle;
-                }
-            }
-            return Some(changed);
+        if self.offset(until) == offset {
+            return None;
         }
-        None
+        let (mut before, mut changed) = (after, until);
+        while changed - before > 1 {
+            let middle = before + (changed - before) / 2;
+            if self.offset(middle) == offset {
+                before = middle;
+            } else {
+                changed = middle;
+            }
+        }
+        Some(changed)
     }
 }

@@ -281,6 +281,46 @@ fn assert_fires(line: &str, zone: Tz, (from, until): (&str, &str), expected: &[&
 }
 
 #[test]
+fn a_change_that_is_months_away_is_not_overlooked() {
+    // Seen from the other half of the year, the offset of the day itself is the wrong one.
+    for (line, after, next) in [
+        (
+            "30 2 30 3 *",
+            "2024-06-01T00:00:00Z",
+            "2025-03-30T01:00:00Z",
+        ),
+        (
+            "30 2 30 3 *",
+            "2024-12-01T00:00:00Z",
+            "2025-03-30T01:00:00Z",
+        ),
+        (
+            "30 2 26 10 *",
+            "2024-12-01T00:00:00Z",
+            "2025-10-26T00:30:00Z",
+        ),
+        (
+            "30 2 26 10 *",
+            "2025-06-01T00:00:00Z",
+            "2025-10-26T00:30:00Z",
+        ),
+        (
+            "30 * 26 10 *",
+            "2024-12-01T00:00:00Z",
+            "2025-10-25T22:30:00Z",
+        ),
+        ("0 0 1 7 *", "2024-12-01T00:00:00Z", "2025-06-30T22:00:00Z"),
+    ] {
+        let crontab = in_zone(line, chrono_tz::Europe::Berlin);
+        assert_eq!(
+            crontab.next_after(&utc(after)),
+            Some(utc(next)),
+            "{line} after {after}"
+        );
+    }
+}
+
+#[test]
 fn half_past_two_in_berlin_runs_once_at_three_on_the_day_of_the_gap() {
     assert_fires(
         "30 2 * * *",
