@@ -26,12 +26,19 @@ use crate::parse::{Parsed, parse};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fields {
+    /// Bits 0 to 59; bit 0 alone if there is no such field.
     seconds: u64,
+    /// Bits 0 to 59.
     minutes: u64,
+    /// Bits 0 to 23.
     hours: u32,
+    /// Bits 1 to 31.
     days: u32,
+    /// Bits 1 to 12.
     months: u16,
+    /// Bits 0 to 6, Sunday first.
     days_of_week: u8,
+    /// The hour was left open.
     every_hour: bool,
 }
 

@@ -82,7 +82,7 @@ fn write_field(out: &mut String, field: Field, set: u64, star: Star) -> fmt::Res
     Ok(())
 }
 
-/// `*/30` is better than `0,30`, but `0,6` is a week-end and `*/6` is a riddle.
+/// `*/30` is better than `0,30`, but `0,6` is a weekend and `*/6` is a riddle.
 fn reads_better_with_star(field: Field, set: u64, step: u32) -> bool {
     set.count_ones() > 2 || step * 2 == field.high() + 1 - field.low()
 }

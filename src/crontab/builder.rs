@@ -18,6 +18,7 @@ use super::Crontab;
 #[derive(Debug, Clone)]
 #[must_use = "a builder makes no crontab until `build` is called"]
 pub struct CrontabBuilder {
+    /// `None` for a crontab of five fields.
     second: Option<FieldText>,
     minute: FieldText,
     hour: FieldText,

@@ -20,14 +20,14 @@
 //! task runs more often than every minute: `*/10 * * * * *` is every ten seconds. Without it,
 //! a crontab fires in second 0 of its minutes.
 //!
-//! | field       | values          | written | means                             |
-//! |-------------|-----------------|---------|-----------------------------------|
-//! | second      | 0–59            | `*`     | every value                       |
-//! | minute      | 0–59            | `*/n`   | every nth, from the lowest value  |
-//! | hour        | 0–23            | `m`     | the value m                       |
-//! | day         | 1–31            | `m-n`   | m to n, both included             |
-//! | month       | 1–12, `jan`–`dec` | `m-n/s` | every s-th from m, not past n   |
-//! | day of week | 0–7, `sun`–`sat`  | `a,b`   | any of these, with commas       |
+//! | field       | values            | written | means                            |
+//! |-------------|-------------------|---------|----------------------------------|
+//! | second      | 0–59              | `*`     | every value                      |
+//! | minute      | 0–59              | `*/n`   | every nth, from the lowest value |
+//! | hour        | 0–23              | `m`     | the value m                      |
+//! | day         | 1–31              | `m-n`   | m to n, both included            |
+//! | month       | 1–12, `jan`–`dec` | `m-n/s` | every s-th from m, not past n    |
+//! | day of week | 0–7, `sun`–`sat`  | `a,b`   | any of these, with commas        |
 //!
 //! Names may be written in any case. Sunday is 0 and 7, and a range of days of the week may wrap
 //! around: `5-7` is Friday to Sunday, `6-1` is Saturday to Monday.
@@ -46,14 +46,15 @@
 //!
 //! # Where it differs from huey
 //!
-//! | written                     | huey                          | here                           |
-//! |-----------------------------|-------------------------------|--------------------------------|
-//! | day of week `5-7`, `6-1`    | never matches in whole        | Friday–Sunday, Saturday–Monday |
-//! | day of week `MON`           | never matches                 | Monday                         |
-//! | `1-5/2`                     | the step is lost              | 1, 3, 5                        |
-//! | minute `5-1`                | never matches                 | an error                       |
-//! | what can't be parsed        | ignored, unless `strict=True` | an error                       |
-//! | the hour of the autumn overlap | nothing periodic fires     | see below                      |
+//! | written                        | huey                          | here                           |
+//! |--------------------------------|-------------------------------|--------------------------------|
+//! | day of week `5-7`, `6-1`       | never matches                 | Friday–Sunday, Saturday–Monday |
+//! | day of week `MON`              | never matches                 | Monday                         |
+//! | day of week `*/2`              | an error                      | Sunday, Tuesday, …             |
+//! | `1-5/2`                        | the step is lost              | 1, 3, 5                        |
+//! | minute `5-1`                   | never matches                 | an error                       |
+//! | what can't be parsed           | ignored, unless `strict=True` | an error                       |
+//! | any, in the hour shown twice   | MiniHuey runs nothing         | see [below](#summer-time)      |
 //!
 //! # Time zones
 //!
@@ -68,10 +69,10 @@
 //! the hour was left open (`*`, `*/n`, or all 24 hours), which asks for an interval, or not, which
 //! asks for a time of day:
 //!
-//! | crontab                    | in the gap                   | in the overlap                     |
-//! |----------------------------|------------------------------|------------------------------------|
-//! | the hour is left open      | fires when the clock matches | fires when the clock matches, in both hours |
-//! | the hour is given          | fires once, right after it   | fires the first time only          |
+//! | the hour is  | in the gap                   | in the overlap                              |
+//! |--------------|------------------------------|---------------------------------------------|
+//! | left open    | fires when the clock matches | fires when the clock matches, in both hours |
+//! | given        | fires once, right after it   | fires the first time only                   |
 //!
 //! So in Berlin, where the clock goes from 02:00 to 03:00 in spring and from 03:00 to 02:00 in
 //! autumn:
@@ -83,8 +84,8 @@
 //! | `30 * * * *`    | 01:30, 03:30: an hour apart           | 02:30 twice: an hour apart       |
 //! | `0 */2 * * *`   | 00:00, 04:00: hour 2 is never shown   | 02:00 twice                      |
 //!
-//! This holds for any change of up to a day, at any hour, if no other change is within a day of
-//! it: half an hour on Lord Howe Island, midnight in Havana, the day that Samoa left out.
+//! This holds for any change of up to a day, at any hour, if no other change is within 25 hours
+//! of it: half an hour on Lord Howe Island, midnight in Havana, the day that Samoa left out.
 
 mod builder;
 mod calendar;
