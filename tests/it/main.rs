@@ -1,1 +1,2 @@
 mod crontab;
+mod summer_time;
