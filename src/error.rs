@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::{self, Debug, Display};
-use std::panic::Location;
 
 use crate::crontab::CrontabError;
 
@@ -157,10 +156,7 @@ impl Display for Failure {
 
 impl Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure")
-            .field("task", &self.0.task)
-            .field("cause", &self.0.cause)
-            .finish()
+        f.debug_struct("Failure").field("task", &self.0.task).field("cause", &self.0.cause).finish()
     }
 }
 
@@ -215,10 +211,6 @@ impl Display for Panic {
             None => Ok(()),
         }
     }
-}
-
-pub(crate) fn place_of(location: &Location<'_>) -> String {
-    location.to_string()
 }
 
 /// Why a task was not taken on. See [`TaskError::Rejected`].

@@ -25,11 +25,7 @@ pub struct CrontabError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Problem {
     FieldCount(usize),
-    InField {
-        field: Field,
-        piece: String,
-        fault: Fault,
-    },
+    InField { field: Field, piece: String, fault: Fault },
 }
 
 /// What is wrong with a piece of a field.
@@ -61,19 +57,11 @@ pub(crate) enum Fault {
 
 impl CrontabError {
     pub(crate) fn field_count(found: usize) -> CrontabError {
-        CrontabError {
-            problem: Problem::FieldCount(found),
-        }
+        CrontabError { problem: Problem::FieldCount(found) }
     }
 
     pub(crate) fn in_field(field: Field, piece: &str, fault: Fault) -> CrontabError {
-        CrontabError {
-            problem: Problem::InField {
-                field,
-                piece: piece.to_owned(),
-                fault,
-            },
-        }
+        CrontabError { problem: Problem::InField { field, piece: piece.to_owned(), fault } }
     }
 
     /// The field at fault: `second`, `minute`, `hour`, `day`, `month` or `day_of_week`.
@@ -121,11 +109,7 @@ impl fmt::Display for CrontabError {
                 "expected five fields (minute hour day month day_of_week) \
                  or six with seconds first, found {found}"
             ),
-            Problem::InField {
-                field,
-                piece,
-                fault,
-            } => {
+            Problem::InField { field, piece, fault } => {
                 write!(f, "{}: ", field.name())?;
                 describe(f, *field, piece, fault)
             }
@@ -140,16 +124,10 @@ fn describe(f: &mut fmt::Formatter<'_>, field: Field, piece: &str, fault: &Fault
     match fault {
         Fault::EmptyField => write!(f, r#"the field is empty: expected "*" or {values}"#),
         Fault::EmptyPiece => {
-            write!(
-                f,
-                "{piece:?} has a comma with nothing beside it: expected {values}"
-            )
+            write!(f, "{piece:?} has a comma with nothing beside it: expected {values}")
         }
         Fault::WhiteSpace => {
-            write!(
-                f,
-                "{piece:?} has white space in it: one field has none, a list has commas"
-            )
+            write!(f, "{piece:?} has white space in it: one field has none, a list has commas")
         }
         Fault::NotUnderstood => write!(
             f,
@@ -163,37 +141,22 @@ fn describe(f: &mut fmt::Formatter<'_>, field: Field, piece: &str, fault: &Fault
              or \"{first}-{high},{low}-{last}\" to wrap around"
         ),
         Fault::StepWithoutRange { first } => {
-            let (last, step) = (
-                field.highest_written(),
-                piece.rsplit('/').next().unwrap_or("n"),
-            );
-            write!(
-                f,
-                r#"{piece:?} has a step but no range: write "{first}-{last}/{step}""#
-            )
+            let (last, step) = (field.highest_written(), piece.rsplit('/').next().unwrap_or("n"));
+            write!(f, r#"{piece:?} has a step but no range: write "{first}-{last}/{step}""#)
         }
         Fault::StepNotUnderstood => {
-            write!(
-                f,
-                r#"the step in {piece:?} is not understood: expected a number, 1 or more"#
-            )
+            write!(f, r#"the step in {piece:?} is not understood: expected a number, 1 or more"#)
         }
         Fault::StepOfZero => write!(f, "{piece:?} has a step of 0: expected 1 or more"),
         Fault::StepTooLong { first, longest } => {
-            write!(
-                f,
-                "{piece:?} has a step longer than its range: write \"{first}\""
-            )?;
+            write!(f, "{piece:?} has a step longer than its range: write \"{first}\"")?;
             if *longest > 0 {
                 write!(f, " if that is all, or a step of 1 to {longest}")?;
             }
             Ok(())
         }
         Fault::NeverComes { months, days } => {
-            write!(
-                f,
-                "{piece:?} never comes: month {months:?} has at most {days} days"
-            )
+            write!(f, "{piece:?} never comes: month {months:?} has at most {days} days")
         }
     }
 }

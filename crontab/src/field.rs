@@ -11,9 +11,8 @@ pub(crate) enum Field {
     DayOfWeek,
 }
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS_OF_WEEK: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Field {
@@ -72,8 +71,6 @@ impl Field {
 
     /// The set that `*/step` means. `step` is at least 1.
     pub(crate) fn every(self, step: u32) -> u64 {
-        (self.low()..=self.high())
-            .step_by(step as usize)
-            .fold(0, |set, value| set | 1 << value)
+        (self.low()..=self.high()).step_by(step as usize).fold(0, |set, value| set | 1 << value)
     }
 }

@@ -99,19 +99,13 @@ impl Fields {
         day_of_week: &str,
     ) -> Result<Fields, CrontabError> {
         let minutes = parse(Field::Minute, minute)?.set;
-        let Parsed {
-            set: hours,
-            wild: every_hour,
-        } = parse(Field::Hour, hour)?;
+        let Parsed { set: hours, wild: every_hour } = parse(Field::Hour, hour)?;
         let days = parse(Field::Day, day)?.set;
         let months = parse(Field::Month, month)?.set;
         let days_of_week = parse(Field::DayOfWeek, day_of_week)?.set;
         let longest = longest_month(months);
         if days.trailing_zeros() > longest {
-            let fault = Fault::NeverComes {
-                months: month.to_owned(),
-                days: longest,
-            };
+            let fault = Fault::NeverComes { months: month.to_owned(), days: longest };
             return Err(CrontabError::in_field(Field::Day, day, fault));
         }
         Ok(Fields {
@@ -140,10 +134,7 @@ impl Fields {
     /// # Ok::<(), minihuey_crontab::CrontabError>(())
     /// ```
     pub fn with_second(self, second: &str) -> Result<Fields, CrontabError> {
-        Ok(Fields {
-            seconds: parse(Field::Second, second)?.set,
-            ..self
-        })
+        Ok(Fields { seconds: parse(Field::Second, second)?.set, ..self })
     }
 
     /// A crontab from its sets, unchecked: for the constants that macros write.
@@ -157,15 +148,7 @@ impl Fields {
         days_of_week: u8,
         every_hour: bool,
     ) -> Fields {
-        Fields {
-            seconds,
-            minutes,
-            hours,
-            days,
-            months,
-            days_of_week,
-            every_hour,
-        }
+        Fields { seconds, minutes, hours, days, months, days_of_week, every_hour }
     }
 
     /// `* * * * *`: every minute.
@@ -193,10 +176,7 @@ impl Fields {
     /// assert_eq!(Fields::hourly().to_string(), "0 * * * *");
     /// ```
     pub const fn hourly() -> Fields {
-        Fields {
-            minutes: 1,
-            ..Fields::every_minute()
-        }
+        Fields { minutes: 1, ..Fields::every_minute() }
     }
 
     /// `0 0 * * *`: every day at midnight.
@@ -206,11 +186,7 @@ impl Fields {
     /// assert_eq!(Fields::daily().to_string(), "0 0 * * *");
     /// ```
     pub const fn daily() -> Fields {
-        Fields {
-            hours: 1,
-            every_hour: false,
-            ..Fields::hourly()
-        }
+        Fields { hours: 1, every_hour: false, ..Fields::hourly() }
     }
 
     /// `0 0 * * 0`: every Sunday at midnight, when Sunday begins.
@@ -220,10 +196,7 @@ impl Fields {
     /// assert_eq!(Fields::weekly().to_string(), "0 0 * * 0");
     /// ```
     pub const fn weekly() -> Fields {
-        Fields {
-            days_of_week: 1,
-            ..Fields::daily()
-        }
+        Fields { days_of_week: 1, ..Fields::daily() }
     }
 
     /// `0 0 1 * *`: the first of every month at midnight, when it begins.
@@ -233,10 +206,7 @@ impl Fields {
     /// assert_eq!(Fields::monthly().to_string(), "0 0 1 * *");
     /// ```
     pub const fn monthly() -> Fields {
-        Fields {
-            days: 1 << 1,
-            ..Fields::daily()
-        }
+        Fields { days: 1 << 1, ..Fields::daily() }
     }
 
     /// Whether every field has the label's value.
@@ -409,75 +379,34 @@ mod tests {
 
     #[test]
     fn a_date_that_no_chosen_month_has_is_refused_and_one_that_some_month_has_is_not() {
-        for (day, month) in [
-            ("30", "2"),
-            ("31", "4,6,9,11"),
-            ("31", "2,4"),
-            ("30-31", "feb"),
-        ] {
+        for (day, month) in [("30", "2"), ("31", "4,6,9,11"), ("31", "2,4"), ("30-31", "feb")] {
             let error = Fields::new("0", "0", day, month, "*").unwrap_err();
-            assert_eq!(
-                (error.field(), error.piece()),
-                (Some("day"), Some(day)),
-                "{month}"
-            );
+            assert_eq!((error.field(), error.piece()), (Some("day"), Some(day)), "{month}");
         }
-        for (day, month) in [
-            ("29", "2"),
-            ("30", "2,4"),
-            ("31", "1"),
-            ("30,1", "2"),
-            ("31", "*"),
-        ] {
-            assert!(
-                Fields::new("0", "0", day, month, "*").is_ok(),
-                "{day} of {month}"
-            );
+        for (day, month) in [("29", "2"), ("30", "2,4"), ("31", "1"), ("30,1", "2"), ("31", "*")] {
+            assert!(Fields::new("0", "0", day, month, "*").is_ok(), "{day} of {month}");
         }
     }
 
     #[test]
     fn any_white_space_separates_fields() {
         for line in ["0 4 * * *", "  0\t4 *  *\n*\r\n", "0\u{a0}4\u{3000}* * *"] {
-            assert_eq!(
-                line.parse(),
-                Fields::new("0", "4", "*", "*", "*"),
-                "{line:?}"
-            );
+            assert_eq!(line.parse(), Fields::new("0", "4", "*", "*", "*"), "{line:?}");
         }
     }
 
     #[test]
     fn a_label_that_no_clock_shows_is_never_matched() {
-        let label = Label {
-            second: 0,
-            minute: 0,
-            hour: 0,
-            day: 1,
-            month: 1,
-            day_of_week: 0,
-        };
+        let label = Label { second: 0, minute: 0, hour: 0, day: 1, month: 1, day_of_week: 0 };
         assert!(Fields::every_minute().matches(&label));
         for wrong in [
-            Label {
-                second: 64,
-                ..label
-            },
-            Label {
-                minute: 60,
-                ..label
-            },
+            Label { second: 64, ..label },
+            Label { minute: 60, ..label },
             Label { hour: 24, ..label },
             Label { day: 0, ..label },
             Label { month: 13, ..label },
-            Label {
-                day_of_week: 7,
-                ..label
-            },
-            Label {
-                day_of_week: u32::MAX,
-                ..label
-            },
+            Label { day_of_week: 7, ..label },
+            Label { day_of_week: u32::MAX, ..label },
         ] {
             assert!(!Fields::every_minute().matches(&wrong), "{wrong:?}");
         }

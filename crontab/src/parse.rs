@@ -30,10 +30,7 @@ pub(crate) fn parse(field: Field, text: &str) -> Result<Parsed, CrontabError> {
     }
     // `*/6,3` is a list of fixed values that happens to use a star: only a star alone is wild.
     let lone_star = text.starts_with('*') && !text.contains(',');
-    Ok(Parsed {
-        set,
-        wild: lone_star || set == field.all(),
-    })
+    Ok(Parsed { set, wild: lone_star || set == field.all() })
 }
 
 /// Reads what stands between two commas: `*`, `m` or `m-n`, the first and last with a step.
@@ -86,10 +83,7 @@ fn bit(field: Field, value: u32) -> u32 {
 
 fn parse_value(field: Field, text: &str) -> Result<u32, CrontabError> {
     let refuse = |fault| CrontabError::in_field(field, text, fault);
-    let name = field
-        .names()
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text));
+    let name = field.names().iter().position(|name| name.eq_ignore_ascii_case(text));
     if let Some(position) = name {
         return Ok(field.low() + position as u32);
     }
@@ -106,10 +100,7 @@ fn parse_step(text: &str, first: u32, last: u32) -> Result<u32, Fault> {
         0 => Err(Fault::StepOfZero),
         1 => Ok(1),
         step if step <= last - first => Ok(step),
-        _ => Err(Fault::StepTooLong {
-            first,
-            longest: last - first,
-        }),
+        _ => Err(Fault::StepTooLong { first, longest: last - first }),
     }
 }
 
@@ -127,9 +118,7 @@ mod tests {
     #[track_caller]
     fn assert_values(field: Field, text: &str, values: &[u32]) {
         let parsed = parse(field, text).unwrap();
-        let found: Vec<u32> = (0..64)
-            .filter(|value| parsed.set >> value & 1 == 1)
-            .collect();
+        let found: Vec<u32> = (0..64).filter(|value| parsed.set >> value & 1 == 1).collect();
         assert_eq!(found, values, "{text}");
     }
 
@@ -167,10 +156,7 @@ mod tests {
     fn a_number_of_any_length_is_out_of_range_and_leading_zeros_are_not() {
         for text in ["60", "4294967296", "99999999999999999999999999"] {
             let error = parse(Field::Minute, text).unwrap_err();
-            assert_eq!(
-                error,
-                CrontabError::in_field(Field::Minute, text, Fault::OutOfRange)
-            );
+            assert_eq!(error, CrontabError::in_field(Field::Minute, text, Fault::OutOfRange));
         }
         assert_values(Field::Minute, "05,0000000000000000000007", &[5, 7]);
     }

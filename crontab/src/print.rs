@@ -17,21 +17,13 @@ impl fmt::Display for Fields {
 }
 
 fn line(fields: &Fields) -> Result<String, fmt::Error> {
-    let hour_star = if fields.every_hour() {
-        Star::Always
-    } else {
-        Star::Never
-    };
+    let hour_star = if fields.every_hour() { Star::Always } else { Star::Never };
     let columns = [
         (Field::Minute, fields.minutes(), Star::WhereTidy),
         (Field::Hour, fields.hours().into(), hour_star),
         (Field::Day, fields.days().into(), Star::WhereTidy),
         (Field::Month, fields.months().into(), Star::WhereTidy),
-        (
-            Field::DayOfWeek,
-            fields.days_of_week().into(),
-            Star::WhereTidy,
-        ),
+        (Field::DayOfWeek, fields.days_of_week().into(), Star::WhereTidy),
     ];
     let mut line = String::new();
     if fields.has_seconds() {
@@ -101,9 +93,7 @@ fn progression(set: u64) -> Option<(u32, u32, u32)> {
         return None;
     }
     let step = (last - first) / (count - 1);
-    let even = (first..=last)
-        .step_by(step as usize)
-        .fold(0, |set, value| set | 1 << value);
+    let even = (first..=last).step_by(step as usize).fold(0, |set, value| set | 1 << value);
     (step > 1 && even == set).then_some((first, last, step))
 }
 
@@ -131,14 +121,8 @@ mod tests {
         assert_prints("* * * * *", "* * * * *");
         assert_prints("0-59 0-23 1-31 jan-dec sun-sat", "* * * * *");
         assert_prints("0,30 */1 */1 */1 */1", "*/30 * * * *");
-        assert_prints(
-            "5,4,3,1 1,2 2,3,5,6 mar-MAY 5-7",
-            "1,3-5 1,2 2,3,5,6 3-5 0,5,6",
-        );
-        assert_prints(
-            "10,12,14 9-17/2 1,11,21 1,4,7,10 1,3,5",
-            "10-14/2 9-17/2 1-21/10 */3 1-5/2",
-        );
+        assert_prints("5,4,3,1 1,2 2,3,5,6 mar-MAY 5-7", "1,3-5 1,2 2,3,5,6 3-5 0,5,6");
+        assert_prints("10,12,14 9-17/2 1,11,21 1,4,7,10 1,3,5", "10-14/2 9-17/2 1-21/10 */3 1-5/2");
         assert_prints("1,3,5,8 0 * * 7", "1,3,5,8 0 * * 0");
         assert_prints("0,59 0 * */6 sat,sun", "0,59 0 * */6 0,6");
     }

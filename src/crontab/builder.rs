@@ -64,10 +64,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn second(self, second: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            second: Some(second.into()),
-            ..self
-        }
+        CrontabBuilder { second: Some(second.into()), ..self }
     }
 
     /// Sets the minutes, 0 to 59.
@@ -79,10 +76,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn minute(self, minute: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            minute: minute.into(),
-            ..self
-        }
+        CrontabBuilder { minute: minute.into(), ..self }
     }
 
     /// Sets the hours, 0 to 23.
@@ -96,10 +90,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn hour(self, hour: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            hour: hour.into(),
-            ..self
-        }
+        CrontabBuilder { hour: hour.into(), ..self }
     }
 
     /// Sets the days of the month, 1 to 31.
@@ -111,10 +102,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn day(self, day: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            day: day.into(),
-            ..self
-        }
+        CrontabBuilder { day: day.into(), ..self }
     }
 
     /// Sets the months, 1 to 12 or `jan` to `dec`.
@@ -126,10 +114,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn month(self, month: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            month: month.into(),
-            ..self
-        }
+        CrontabBuilder { month: month.into(), ..self }
     }
 
     /// Sets the days of the week, 0 to 7 or `sun` to `sat`. Sunday is 0 and 7.
@@ -141,10 +126,7 @@ impl CrontabBuilder {
     /// # Ok::<(), minihuey::crontab::CrontabError>(())
     /// ```
     pub fn day_of_week(self, day_of_week: impl Into<FieldText>) -> CrontabBuilder {
-        CrontabBuilder {
-            day_of_week: day_of_week.into(),
-            ..self
-        }
+        CrontabBuilder { day_of_week: day_of_week.into(), ..self }
     }
 
     /// Makes the crontab.

@@ -37,11 +37,7 @@ fn date_time(shown: Shown) -> Option<NaiveDateTime> {
 }
 
 fn shown(date: NaiveDate, (hour, minute, second): Time) -> Option<Shown> {
-    Some(
-        date.and_hms_opt(hour, minute, second)?
-            .and_utc()
-            .timestamp(),
-    )
+    Some(date.and_hms_opt(hour, minute, second)?.and_utc().timestamp())
 }
 
 fn label(shown: NaiveDateTime) -> Label {

@@ -213,10 +213,7 @@ impl Crontab {
     where
         Tz: TimeZone + Send + Sync + 'static,
     {
-        Crontab {
-            zone: Some(Zone::new(zone)),
-            ..self
-        }
+        Crontab { zone: Some(Zone::new(zone)), ..self }
     }
 
     /// Whether all fields match what the clock shows at `t`: the crontab's own clock if it is
@@ -290,9 +287,8 @@ impl Crontab {
     /// ```
     pub fn next_after<Tz: TimeZone>(&self, t: &DateTime<Tz>) -> Option<DateTime<Tz>> {
         let zone = t.timezone();
-        let next = self.on_clock(&zone, |clock| {
-            summer_time::next_after(&self.fields, clock, t.timestamp())
-        })?;
+        let next = self
+            .on_clock(&zone, |clock| summer_time::next_after(&self.fields, clock, t.timestamp()))?;
         let utc = DateTime::from_timestamp(next, 0)?.naive_utc();
         Some(zone.from_utc_datetime(&utc))
     }
@@ -328,9 +324,9 @@ impl Crontab {
     fn on_clock<Tz: TimeZone, R>(&self, fallback: &Tz, read: impl FnOnce(WallClock<'_>) -> R) -> R {
         match &self.zone {
             Some(zone) => read(zone.clock()),
-            None => read(WallClock {
-                offset_at: &|utc| fallback.offset_from_utc_datetime(utc).fix(),
-            }),
+            None => {
+                read(WallClock { offset_at: &|utc| fallback.offset_from_utc_datetime(utc).fix() })
+            }
         }
     }
 }
@@ -353,11 +349,7 @@ impl fmt::Display for Crontab {
 
 impl fmt::Debug for Crontab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let zone = if self.zone.is_some() {
-            " in a zone"
-        } else {
-            ""
-        };
+        let zone = if self.zone.is_some() { " in a zone" } else { "" };
         write!(f, "Crontab({}{zone})", self.fields)
     }
 }

@@ -32,9 +32,7 @@ pub(super) fn next_after(fields: &Fields, clock: WallClock<'_>, after: Unix) -> 
             && let Some(back) = shown_before(clock, at)
         {
             // The repetition ends as long after the change as the clock was put back.
-            at = clock
-                .next_change(at - back, at)
-                .map_or(at + 1, |change| change + back);
+            at = clock.next_change(at - back, at).map_or(at + 1, |change| change + back);
             continue;
         }
         let offset = clock.offset(at);

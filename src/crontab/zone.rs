@@ -25,15 +25,11 @@ pub(super) struct Zone {
 
 impl Zone {
     pub(super) fn new<Tz: TimeZone + Send + Sync + 'static>(zone: Tz) -> Zone {
-        Zone {
-            offset_at: Arc::new(move |utc| zone.offset_from_utc_datetime(utc).fix()),
-        }
+        Zone { offset_at: Arc::new(move |utc| zone.offset_from_utc_datetime(utc).fix()) }
     }
 
     pub(super) fn clock(&self) -> WallClock<'_> {
-        WallClock {
-            offset_at: &*self.offset_at,
-        }
+        WallClock { offset_at: &*self.offset_at }
     }
 
     /// Whether the two are clones of one.
@@ -54,9 +50,8 @@ impl WallClock<'_> {
     /// calendar's end.
     pub(super) fn offset(self, at: Unix) -> i64 {
         let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-        DateTime::from_timestamp(at.clamp(first.timestamp(), last.timestamp()), 0).map_or(0, |at| {
-            (self.offset_at)(&at.naive_utc()).local_minus_utc().into()
-        })
+        DateTime::from_timestamp(at.clamp(first.timestamp(), last.timestamp()), 0)
+            .map_or(0, |at| (self.offset_at)(&at.naive_utc()).local_minus_utc().into())
     }
 
     /// What the clock shows.

@@ -8,10 +8,11 @@
 
 use std::collections::VecDeque;
 
-/// Something to run. It may have been begun elsewhere while it was waiting here: then it is stale
-/// and skipped.
+/// Something to run. It may stand in two queues, and may be withdrawn from both.
 pub(crate) trait Entry {
-    fn is_stale(&self) -> bool;
+    /// Gives true the first time: whoever gets it has it to run, or to let go. Called under the
+    /// lock that the backlog is under.
+    fn claim(&self) -> bool;
 }
 
 /// `J` is what runs, `R` a runner.
@@ -49,6 +50,8 @@ pub(crate) enum Help<R> {
 /// What a runner is to do next.
 pub(crate) enum Next<J, R> {
     Run(J),
+    /// This one was claimed before: let go of it, not under the lock, and ask once more.
+    Skip(J),
     /// Call this one, which has its place again, and ask once more.
     Call(R),
     /// Let others run and ask once more.
@@ -161,21 +164,18 @@ impl<J: Entry, R> Backlog<J, R> {
         if self.places_taken >= self.limit {
             return None;
         }
-        while let Some(job) = self.urgent.pop_front() {
-            if !job.is_stale() {
-                return Some(Next::Run(job));
-            }
+        if let Some(job) = self.urgent.pop_front() {
+            return Some(Self::run_or_skip(job));
         }
         if let Some(runner) = self.returning.pop_front() {
             self.places_taken += 1;
             return Some(Next::Call(runner));
         }
-        while let Some(job) = self.queue.pop_front() {
-            if !job.is_stale() {
-                return Some(Next::Run(job));
-            }
-        }
-        None
+        self.queue.pop_front().map(Self::run_or_skip)
+    }
+
+    fn run_or_skip(job: J) -> Next<J, R> {
+        if job.claim() { Next::Run(job) } else { Next::Skip(job) }
     }
 
     /// Work is done, or lends its place while it waits. Gives whoever has it next, if that is one
@@ -223,9 +223,9 @@ impl<J: Entry, R> Backlog<J, R> {
         !self.urgent.is_empty()
     }
 
-    /// All that waits to run.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = J> {
-        self.urgent.drain(..).chain(self.queue.drain(..))
+    /// Claims all that waits to run. What else it gives was claimed before.
+    pub(crate) fn drain(&mut self) -> (Vec<J>, Vec<J>) {
+        self.urgent.drain(..).chain(self.queue.drain(..)).partition(Entry::claim)
     }
 
     /// All runners that have nothing to do.

@@ -145,7 +145,7 @@ impl Hub {
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
         let timer = match CoIo::new(Fd(self.timer.as_fd().as_raw_fd())) {
             Ok(timer) => timer,
-            Err(error) => return ready(Err(error)),
+            Err(error) => return ready(Err(error.into())),
         };
         LOCAL.with(|local| local.hub.set(Some(self)));
         if self.waker.set(timer.waker()).is_err() {

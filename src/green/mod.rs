@@ -33,10 +33,10 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
-pub(crate) use pool::{Books, End, Full, Job, Pool, Ran, lend};
+pub(crate) use pool::{Books, End, Job, Pool, Ran, Refused, lend};
 pub(crate) use runtime::{Runtime, page_size, runtime_of, stack_size};
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waiter, block_until};
+pub(crate) use waiter::{Waited, Waiter, block_until};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

@@ -34,14 +34,16 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         let place = PLACE.with(|place| place.borrow_mut().take());
         let panic = Panic::new(name, &*payload, place);
-        drop_quietly(payload);
+        contain(|| drop(payload));
         panic
     })
 }
 
-/// A payload's own destructor may panic again, which must not end a runner.
-fn drop_quietly(payload: Box<dyn std::any::Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+/// Runs foreign code, such as a destructor, that must not end the thread it happens to run in.
+pub(crate) fn contain(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        log::error!("a destructor or waker panicked; the panic goes no further");
+        // Its own destructor might panic again.
+        std::mem::forget(payload);
     }
 }

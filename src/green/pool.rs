@@ -13,8 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::backlog::{Backlog, Entry, Help, Next};
 use super::thread::Green;
-use super::{Runtime, Waiter, block_until, hub, overflow};
-use crate::slot::Waited;
+use super::{Runtime, Waited, Waiter, block_until, hub, overflow, panics};
+use crate::error::Rejection;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
 pub(crate) trait Job: Send + Sync {
@@ -23,7 +23,8 @@ pub(crate) trait Job: Send + Sync {
     /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
     /// has a value, or another end, already.
     fn abandon(&self, end: End) -> bool;
-    fn has_begun(&self) -> bool;
+    /// Some runner has it, or it was taken out of the backlog. For the pool alone.
+    fn claimed(&self) -> &AtomicBool;
     fn id(&self) -> u64;
     fn name(&self) -> &'static str;
     /// The pool that it was pushed to.
@@ -41,15 +42,17 @@ pub(crate) enum Ran {
 }
 
 /// How a job ends that does not end by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     StackOverflow,
     ShutDown,
+    Rejected(Rejection),
 }
 
 impl Entry for Arc<dyn Job> {
-    fn is_stale(&self) -> bool {
-        self.has_begun()
+    fn claim(&self) -> bool {
+        // ORDERING: Relaxed, the pool's lock orders it.
+        !self.claimed().swap(true, Ordering::Relaxed)
     }
 }
 
@@ -101,9 +104,12 @@ pub(crate) struct Member {
     inline: Mutex<Vec<usize>>,
 }
 
-/// The backlog has as many jobs as it may.
-#[derive(Debug)]
-pub(crate) struct Full;
+/// Why a job was not taken. Gives it back.
+pub(crate) enum Refused {
+    /// As many wait as may.
+    Full(Arc<dyn Job>),
+    Closed(Arc<dyn Job>),
+}
 
 /// Bringing a runner to work.
 #[must_use]
@@ -115,6 +121,27 @@ enum Errand {
 
 /// There are as many green threads as there may be.
 struct Starved;
+
+#[derive(Default)]
+struct Settled {
+    job: Option<Arc<dyn Job>>,
+    wake: Vec<Waiter>,
+}
+
+impl Settled {
+    fn finish(self) {
+        panics::contain(|| drop(self.job));
+        self.wake.into_iter().for_each(Waiter::wake);
+    }
+}
+
+impl Refused {
+    /// Ends the job as one that came too late.
+    pub(crate) fn shut_down(self) {
+        let (Refused::Full(job) | Refused::Closed(job)) = self;
+        job.abandon(End::ShutDown);
+    }
+}
 
 impl Pool {
     /// `limit` jobs at a moment; `None`: as many as there can be green threads.
@@ -147,25 +174,16 @@ impl Pool {
         self.state.lock().books
     }
 
-    /// Has `job` run as soon as a place is free. Never blocks, knows no limit.
-    pub(crate) fn push(self: &Arc<Pool>, job: Arc<dyn Job>) {
+    /// Has `job` run as soon as a place is free, unless `most` jobs wait already. Never blocks.
+    pub(crate) fn push(self: &Arc<Pool>, job: Arc<dyn Job>, most: usize) -> Result<(), Refused> {
         overflow::probe();
-        let state = self.state.lock();
-        self.push_locked(state, job);
-    }
-
-    /// As [`push`](Pool::push), but not if `limit` jobs wait already.
-    pub(crate) fn push_within(self: &Arc<Pool>, limit: usize, job: Arc<dyn Job>) -> Result<(), Full> {
-        overflow::probe();
-        let state = self.state.lock();
-        if state.books.waiting >= limit {
-            return Err(Full);
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Refused::Closed(job));
         }
-        self.push_locked(state, job);
-        Ok(())
-    }
-
-    fn push_locked(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: Arc<dyn Job>) {
+        if state.books.waiting >= most {
+            return Err(Refused::Full(job));
+        }
         state.books.pushed += 1;
         state.books.waiting += 1;
         let near = hub::current().map(|hub| hub.index);
@@ -175,6 +193,7 @@ impl Pool {
         let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
         drop(state);
         self.run_errand(errand);
+        Ok(())
     }
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
@@ -207,20 +226,20 @@ impl Pool {
 
     /// True inside a job of this pool.
     pub(crate) fn runs_caller(&self) -> bool {
-        Green::current()
-            .is_some_and(|green| green.member.as_ref().is_some_and(|member| member.pool.id == self.id))
+        Green::current().is_some_and(|green| {
+            green.member.as_ref().is_some_and(|member| member.pool.id == self.id)
+        })
     }
 
     /// Takes everything that waits out of the backlog, without running it.
     pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
         let mut state = self.state.lock();
-        let jobs: Vec<_> = state.backlog.drain().filter(|job| !job.has_begun()).collect();
-        // A job that was urgent stood there twice, once stale by now or twice the same.
-        let mut seen = std::collections::HashSet::new();
-        let jobs: Vec<_> = jobs.into_iter().filter(|job| seen.insert(job.id())).collect();
+        let (jobs, stale) = state.backlog.drain();
         state.books.waiting -= jobs.len();
         state.books.abandoned += jobs.len() as u64;
         self.note(&state);
+        drop(state);
+        panics::contain(|| drop(stale));
         jobs
     }
 
@@ -229,7 +248,7 @@ impl Pool {
         self.state.lock().running.iter().flatten().cloned().collect()
     }
 
-    /// Runners end when there is nothing left to run.
+    /// From now on no job is taken, and runners end when there is nothing left to run.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
@@ -304,30 +323,29 @@ impl Pool {
         }
     }
 
-    /// A job of runner `number` ended: enters it in the books.
-    fn settle(&self, state: &mut State, number: usize, ran: Ran) -> Vec<Waiter> {
-        state.running[number] = None;
+    /// The job with this number ended: enters it in the books. What it gives is for after the
+    /// lock: the job, whose destructor may be foreign code, and whoever waits for all to end.
+    fn settle(&self, state: &mut State, number: usize, ran: Ran) -> Settled {
         state.books.begun -= 1;
         match ran {
             Ran::Finished => state.books.finished += 1,
             Ran::Failed => state.books.failed += 1,
             Ran::NotRun => state.books.abandoned += 1,
         }
-        if state.books.begun == 0 && state.books.waiting == 0 {
-            return std::mem::take(&mut state.for_idle);
+        let idle = state.books.begun == 0 && state.books.waiting == 0;
+        Settled {
+            job: state.running[number].take(),
+            wake: if idle { std::mem::take(&mut state.for_idle) } else { Vec::new() },
         }
-        Vec::new()
     }
 
     /// The stack of `runner` overflowed: nothing of it will run again.
     fn bury(self: &Arc<Pool>, runner: &Green, member: &Member) {
         let mut state = self.state.lock();
-        let mut wake = Vec::new();
-        let mut jobs = Vec::new();
+        let mut dead = Vec::new();
         for number in member.inline.lock().drain(..).chain([member.number]) {
-            if let Some(job) = state.running[number].clone() {
-                wake.extend(self.settle(&mut state, number, Ran::Failed));
-                jobs.push(job);
+            if state.running[number].is_some() {
+                dead.push(self.settle(&mut state, number, Ran::Failed));
             }
             state.free_numbers.push(number);
         }
@@ -340,24 +358,29 @@ impl Pool {
         let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
         drop(state);
         self.run_errand(errand);
-        for job in jobs {
-            log::error!(
-                "task {} ({}) overflowed its stack; its destructors did not run, what it had \
-                 allocated is leaked, and locks that it held stay locked",
-                job.name(),
-                job.id(),
-            );
-            job.abandon(End::StackOverflow);
+        for settled in dead {
+            if let Some(job) = &settled.job {
+                log::error!(
+                    "task {} {} overflowed its stack; its destructors did not run, what it had \
+                     allocated is leaked, and locks that it held stay locked",
+                    job.name(),
+                    job.id(),
+                );
+                job.abandon(End::StackOverflow);
+            }
+            settled.finish();
         }
         if let Some(returning) = returning {
             returning.call();
         }
-        wake.into_iter().for_each(Waiter::wake);
     }
 
     /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
     /// when there are as many green threads as there may be, and all of them may be waiting.
     fn run_inline(&self, mut state: MutexGuard<'_, State>, member: &Member, job: &Arc<dyn Job>) {
+        if !job.claim() {
+            return;
+        }
         let number = state.running.len();
         state.running.push(Some(job.clone()));
         state.books.waiting -= 1;
@@ -366,11 +389,11 @@ impl Pool {
         member.inline.lock().push(number);
         let ran = job.run();
         let mut state = self.state.lock();
-        let wake = self.settle(&mut state, number, ran);
+        let settled = self.settle(&mut state, number, ran);
         state.free_numbers.push(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
-        wake.into_iter().for_each(Waiter::wake);
+        settled.finish();
     }
 }
 
@@ -391,9 +414,9 @@ impl Green {
         loop {
             let mut state = pool.state.lock();
             let mut returning = None;
-            let mut wake = Vec::new();
+            let mut settled = Settled::default();
             if let Some(ran) = ran.take() {
-                wake = pool.settle(&mut state, member.number, ran);
+                settled = pool.settle(&mut state, member.number, ran);
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
                 if member.has_place.swap(false, Ordering::Relaxed) {
                     returning = state.backlog.give_place();
@@ -405,9 +428,7 @@ impl Green {
                 state.running[member.number] = Some(job.clone());
                 state.books.waiting -= 1;
                 state.books.begun += 1;
-                if !state.for_room.is_empty() {
-                    wake.extend(state.for_room.pop_front());
-                }
+                settled.wake.extend(state.for_room.pop_front());
                 let help = state.backlog.help(Some(crew));
                 pool.note(&state);
                 let errand = pool.muster(&mut state, help).unwrap_or(Errand::None);
@@ -421,7 +442,7 @@ impl Green {
                 }
                 drop(state);
             }
-            wake.into_iter().for_each(Waiter::wake);
+            settled.finish();
             if let Some(returning) = returning {
                 returning.call();
             }
@@ -437,6 +458,7 @@ impl Green {
                         pool.state.lock().backlog.step_back(crew);
                     }
                 }
+                Next::Skip(job) => panics::contain(|| drop(job)),
                 Next::Call(runner) => runner.call(),
                 Next::Yield => self.hub.yield_now(),
                 Next::Rest if ends => return,
@@ -474,7 +496,10 @@ impl Lent {
 }
 
 impl Green {
-    fn lend(self: Arc<Green>, awaited: Option<impl FnOnce() -> Arc<dyn Job>>) -> Option<Arc<Green>> {
+    fn lend(
+        self: Arc<Green>,
+        awaited: Option<impl FnOnce() -> Arc<dyn Job>>,
+    ) -> Option<Arc<Green>> {
         if std::thread::panicking() {
             return None;
         }
@@ -488,9 +513,10 @@ impl Green {
         if !lends && !hurry {
             return None;
         }
+        // ORDERING: Relaxed, a hint: whoever pops it claims it under the lock.
         let awaited = awaited
             .map(|job| job())
-            .filter(|job| !job.has_begun() && job.pool() == pool.id);
+            .filter(|job| !job.claimed().load(Ordering::Relaxed) && job.pool() == pool.id);
         let mut state = pool.state.lock();
         if let Some(job) = &awaited {
             state.backlog.push_urgent(job.clone());

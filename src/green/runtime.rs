@@ -219,9 +219,7 @@ impl Runtime {
         // SAFETY: green threads never leave their worker (every unpark goes through the hub's own
         // thread), so thread-locals are sound; a stack overflow is caught by the guard page.
         let spawned = catch_unwind(AssertUnwindSafe(|| unsafe {
-            may::coroutine::Builder::new()
-                .stack_size(size / size_of::<usize>())
-                .spawn_local(start)
+            may::coroutine::Builder::new().stack_size(size / size_of::<usize>()).spawn_local(start)
         }));
         match spawned {
             Ok(Ok(handle)) => {

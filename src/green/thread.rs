@@ -1,8 +1,8 @@
 //! A green thread's identity: how to find the calling one, park it, and wake it from anywhere.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use may::coroutine::Coroutine;
 

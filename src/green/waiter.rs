@@ -7,8 +7,16 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::thread::Green;
-use super::hub;
-use crate::slot::Waited;
+use super::{hub, panics};
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Ready,
+    TimedOut,
+    /// In a destructor while a panic unwinds a green thread, which must not yield then.
+    Impossible,
+}
 
 /// Somebody to wake. Two words: the rare kinds are boxed.
 pub(crate) enum Waiter {
@@ -34,8 +42,9 @@ impl Waiter {
         match self {
             Waiter::Thread(thread) => thread.unpark(),
             Waiter::Green(green) => green.unpark(),
-            Waiter::Task(waker) => waker.wake(),
-            Waiter::Callback(callback) => callback(),
+            // Foreign code, which must not end the thread that wakes it.
+            Waiter::Task(waker) => panics::contain(|| waker.wake()),
+            Waiter::Callback(callback) => panics::contain(callback),
         }
     }
 }

@@ -14,8 +14,8 @@
 
 use std::mem::ManuallyDrop;
 
-use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
 use super::states::{BEGUN, DECIDED, NEW, READY, TAKEN, WAITING};
+use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
 
 /// The work is gone before the value comes, so they share their bytes.
 union Content<F, T> {
@@ -61,17 +61,11 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         }
         // SAFETY: the content is the work until BEGUN is set, this call set it, and `resolve`
         // writes a value only once `vacant` is set, below.
-        let work = self.content.with_mut(|content| unsafe {
-            ManuallyDrop::take(&mut (*content).work)
-        });
+        let work =
+            self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).work) });
         // ORDERING: Release: whoever sees it true may write where this thread has read.
         self.vacant.store(true, Ordering::Release);
         Some(work)
-    }
-
-    pub(crate) fn has_begun(&self) -> bool {
-        // ORDERING: Relaxed, a hint: whoever acts on it calls `begin`.
-        self.state.load(Ordering::Relaxed) & BEGUN != 0
     }
 
     /// Decides the value, unless somebody has, or the work is still there: then gives it back.
@@ -169,9 +163,7 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         // ORDERING: Relaxed. Only the receiver sets TAKEN; `drop` comes after it by the Arc.
         self.state.fetch_or(TAKEN, Ordering::Relaxed);
         // SAFETY: READY was seen, so the content is the value; the one receiver takes it once.
-        Some(self.content.with_mut(|content| unsafe {
-            ManuallyDrop::take(&mut (*content).value)
-        }))
+        Some(self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).value) }))
     }
 
     /// True once `take` has given the value.

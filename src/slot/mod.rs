@@ -8,7 +8,9 @@ mod states;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::green::{self, Job, Waiter};
+use parking_lot::Mutex;
+
+use crate::green::{self, Job, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
@@ -73,15 +75,6 @@ where
 /// waits or takes needs `&mut`: so there is one receiver at a time, as the slot requires.
 pub(crate) struct Receiver<T>(Arc<dyn Outcome<T>>);
 
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
-    Ready,
-    TimedOut,
-    /// In a destructor while a panic unwinds a green thread, which must not yield then.
-    Impossible,
-}
-
 impl<T: 'static> Receiver<T> {
     pub(crate) fn is_ready(&self) -> bool {
         self.0.is_ready()
@@ -107,13 +100,35 @@ impl<T: 'static> Receiver<T> {
         unsafe { self.0.register(waiter) }
     }
 
+    /// Has `f` run once the value is there: by whoever brings it, or right here if it is there.
+    pub(crate) fn notify_or_run(&mut self, f: impl FnOnce() + Send + 'static) {
+        let (later, now) = once(f);
+        if !self.notify(later) {
+            now();
+        }
+    }
+
+    /// As `notify_or_run`, with the receiver itself handed to `f`.
+    pub(crate) fn hand_over(self, f: impl FnOnce(Receiver<T>) + Send + 'static) {
+        let slot = self.0.clone();
+        let (later, now) = once(move || f(self));
+        // SAFETY: the receiver is inside `f`, which runs once; until then this is its only use.
+        if !unsafe { slot.register(later) } {
+            now();
+        }
+    }
+
+    pub(crate) fn as_job(&self) -> Arc<dyn Job> {
+        self.0.clone()
+    }
+
     /// Blocks the calling thread, green or not, until the value is there. A task that waits here
     /// lends its place in its pool meanwhile, to the one that it waits for first.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Waited {
         if self.is_ready() {
             return Waited::Ready;
         }
-        let place = green::lend(Some(|| -> Arc<dyn Job> { self.0.clone() }));
+        let place = green::lend(Some(|| self.as_job()));
         if self.is_ready() || !self.notify(Waiter::current()) {
             place.reclaim();
             return Waited::Ready;
@@ -124,6 +139,19 @@ impl<T: 'static> Receiver<T> {
         place.reclaim();
         if self.is_ready() { Waited::Ready } else { waited }
     }
+}
+
+/// Two ways to run `f`, of which the first that is taken does.
+fn once<F: FnOnce() + Send + 'static>(f: F) -> (Waiter, impl FnOnce()) {
+    fn run<F: FnOnce()>(f: &Mutex<Option<F>>) {
+        let f = f.lock().take();
+        if let Some(f) = f {
+            f();
+        }
+    }
+    let now = Arc::new(Mutex::new(Some(f)));
+    let later = now.clone();
+    (Waiter::Callback(Box::new(Box::new(move || run(&later)))), move || run(&now))
 }
 
 /// Takes the waiter back when a wait ends, also if it ends by unwinding.

@@ -16,42 +16,14 @@ pub struct Field {
     names: &'static str,
 }
 
-const SECOND: Field = Field {
-    place: 0,
-    low: 0,
-    high: 59,
-    names: "",
-};
-const MINUTE: Field = Field {
-    place: 1,
-    low: 0,
-    high: 59,
-    names: "",
-};
-pub const HOUR: Field = Field {
-    place: 2,
-    low: 0,
-    high: 23,
-    names: "",
-};
-const DAY: Field = Field {
-    place: 3,
-    low: 1,
-    high: 31,
-    names: "",
-};
-const MONTH: Field = Field {
-    place: 4,
-    low: 1,
-    high: 12,
-    names: "jan feb mar apr may jun jul aug sep oct nov dec",
-};
-const DAY_OF_WEEK: Field = Field {
-    place: 5,
-    low: 0,
-    high: 6,
-    names: "sun mon tue wed thu fri sat",
-};
+const SECOND: Field = Field { place: 0, low: 0, high: 59, names: "" };
+const MINUTE: Field = Field { place: 1, low: 0, high: 59, names: "" };
+pub const HOUR: Field = Field { place: 2, low: 0, high: 23, names: "" };
+const DAY: Field = Field { place: 3, low: 1, high: 31, names: "" };
+const MONTH: Field =
+    Field { place: 4, low: 1, high: 12, names: "jan feb mar apr may jun jul aug sep oct nov dec" };
+const DAY_OF_WEEK: Field =
+    Field { place: 5, low: 0, high: 6, names: "sun mon tue wed thu fri sat" };
 
 fn utc(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -136,31 +108,13 @@ fn every_refusal_names_the_field_the_piece_and_what_is_allowed() {
             "1 2 3 4 5 6 7",
             "expected five fields (minute hour day month day_of_week) or six with seconds first, found 7",
         ),
-        (
-            "61 * * * *",
-            r#"minute: "61" is out of range: expected 0 to 59"#,
-        ),
-        (
-            "0-60 * * * *",
-            r#"minute: "60" is out of range: expected 0 to 59"#,
-        ),
-        (
-            "* 24 * * *",
-            r#"hour: "24" is out of range: expected 0 to 23"#,
-        ),
+        ("61 * * * *", r#"minute: "61" is out of range: expected 0 to 59"#),
+        ("0-60 * * * *", r#"minute: "60" is out of range: expected 0 to 59"#),
+        ("* 24 * * *", r#"hour: "24" is out of range: expected 0 to 23"#),
         ("* * 0 * *", r#"day: "0" is out of range: expected 1 to 31"#),
-        (
-            "* * * 13 *",
-            r#"month: "13" is out of range: expected 1 to 12 or jan to dec"#,
-        ),
-        (
-            "* * * * 8",
-            r#"day_of_week: "8" is out of range: expected 0 to 7 or sun to sat"#,
-        ),
-        (
-            "60 * * * * *",
-            r#"second: "60" is out of range: expected 0 to 59"#,
-        ),
+        ("* * * 13 *", r#"month: "13" is out of range: expected 1 to 12 or jan to dec"#),
+        ("* * * * 8", r#"day_of_week: "8" is out of range: expected 0 to 7 or sun to sat"#),
+        ("60 * * * * *", r#"second: "60" is out of range: expected 0 to 59"#),
         (
             "99999999999999999999 * * * *",
             r#"minute: "99999999999999999999" is out of range: expected 0 to 59"#,
@@ -201,14 +155,8 @@ fn every_refusal_names_the_field_the_piece_and_what_is_allowed() {
             "٥ * * * *",
             r#"minute: "٥" is not understood: expected "*", 0 to 59, a range as in "0-59" or a step as in "*/2""#,
         ),
-        (
-            "1,,2 * * * *",
-            r#"minute: "1,,2" has a comma with nothing beside it: expected 0 to 59"#,
-        ),
-        (
-            ", * * * *",
-            r#"minute: "," has a comma with nothing beside it: expected 0 to 59"#,
-        ),
+        ("1,,2 * * * *", r#"minute: "1,,2" has a comma with nothing beside it: expected 0 to 59"#),
+        (", * * * *", r#"minute: "," has a comma with nothing beside it: expected 0 to 59"#),
         (
             "5-1 * * * *",
             r#"minute: "5-1" runs backwards: write "1-5", or "5-59,0-1" to wrap around"#,
@@ -221,10 +169,7 @@ fn every_refusal_names_the_field_the_piece_and_what_is_allowed() {
             "* * * nov-feb *",
             r#"month: "nov-feb" runs backwards: write "2-11", or "11-12,1-2" to wrap around"#,
         ),
-        (
-            "*/0 * * * *",
-            r#"minute: "*/0" has a step of 0: expected 1 or more"#,
-        ),
+        ("*/0 * * * *", r#"minute: "*/0" has a step of 0: expected 1 or more"#),
         (
             "*/ * * * *",
             r#"minute: the step in "*/" is not understood: expected a number, 1 or more"#,
@@ -245,26 +190,11 @@ fn every_refusal_names_the_field_the_piece_and_what_is_allowed() {
             "* * */40 * *",
             r#"day: "*/40" has a step longer than its range: write "1" if that is all, or a step of 1 to 30"#,
         ),
-        (
-            "7-7/2 * * * *",
-            r#"minute: "7-7/2" has a step longer than its range: write "7""#,
-        ),
-        (
-            "5/15 * * * *",
-            r#"minute: "5/15" has a step but no range: write "5-59/15""#,
-        ),
-        (
-            "0 0 30 2 *",
-            r#"day: "30" never comes: month "2" has at most 29 days"#,
-        ),
-        (
-            "0 0 31 4,6,9,11 *",
-            r#"day: "31" never comes: month "4,6,9,11" has at most 30 days"#,
-        ),
-        (
-            "0 0 30-31 feb *",
-            r#"day: "30-31" never comes: month "feb" has at most 29 days"#,
-        ),
+        ("7-7/2 * * * *", r#"minute: "7-7/2" has a step longer than its range: write "7""#),
+        ("5/15 * * * *", r#"minute: "5/15" has a step but no range: write "5-59/15""#),
+        ("0 0 30 2 *", r#"day: "30" never comes: month "2" has at most 29 days"#),
+        ("0 0 31 4,6,9,11 *", r#"day: "31" never comes: month "4,6,9,11" has at most 30 days"#),
+        ("0 0 30-31 feb *", r#"day: "30-31" never comes: month "feb" has at most 29 days"#),
     ];
     for (line, message) in cases {
         let error = line.parse::<Crontab>().unwrap_err();
@@ -275,10 +205,7 @@ fn every_refusal_names_the_field_the_piece_and_what_is_allowed() {
 #[test]
 fn a_field_of_its_own_may_be_neither_empty_nor_two() {
     let error = Crontab::builder().hour("").build().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        r#"hour: the field is empty: expected "*" or 0 to 23"#
-    );
+    assert_eq!(error.to_string(), r#"hour: the field is empty: expected "*" or 0 to 23"#);
     let error = Crontab::builder().minute("30 2").build().unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -311,10 +238,7 @@ fn the_builder_takes_numbers_and_strings_and_leaves_the_rest_open() {
         .day_of_week(FieldText::from(1_usize))
         .build();
     assert_eq!(crontab, "15 30 4 1-7 1 1".parse());
-    assert_eq!(
-        Crontab::builder().minute("0").hour("4").build(),
-        "0 4 * * *".parse()
-    );
+    assert_eq!(Crontab::builder().minute("0").hour("4").build(), "0 4 * * *".parse());
     assert_eq!(Crontab::builder().build(), Ok(Crontab::every_minute()));
 }
 
@@ -350,10 +274,7 @@ fn a_crontab_prints_as_a_line_and_the_zone_shows_only_in_debug() {
     assert_eq!(format!("{crontab:?}"), "Crontab(*/30 9-17 * * 1-5)");
     let crontab = crontab.in_zone(Utc);
     assert_eq!(crontab.to_string(), "*/30 9-17 * * 1-5");
-    assert_eq!(
-        format!("{crontab:?}"),
-        "Crontab(*/30 9-17 * * 1-5 in a zone)"
-    );
+    assert_eq!(format!("{crontab:?}"), "Crontab(*/30 9-17 * * 1-5 in a zone)");
 }
 
 #[test]
@@ -361,11 +282,7 @@ fn crontabs_are_equal_when_fields_and_zone_are() {
     let in_utc = Crontab::daily().in_zone(Utc);
     assert_eq!(in_utc, in_utc.clone());
     assert_ne!(in_utc, Crontab::daily());
-    assert_ne!(
-        in_utc,
-        Crontab::daily().in_zone(Utc),
-        "only clones of one zone are known as equal"
-    );
+    assert_ne!(in_utc, Crontab::daily().in_zone(Utc), "only clones of one zone are known as equal");
     assert_ne!(Crontab::hourly(), Crontab::daily());
 }
 
@@ -400,10 +317,7 @@ fn the_scheduler_asks_in_utc_and_means_local_time_unless_there_is_a_zone() {
         let crontab: Crontab = line.parse().unwrap();
         let local = t.with_timezone(&chrono::Local);
         assert_eq!(crontab.fires_at_utc(t), crontab.fires_at(&local));
-        assert_eq!(
-            crontab.next_after_utc(t),
-            crontab.next_after(&local).map(|next| next.to_utc())
-        );
+        assert_eq!(crontab.next_after_utc(t), crontab.next_after(&local).map(|next| next.to_utc()));
         let crontab = crontab.in_zone(Utc);
         assert_eq!(crontab.fires_at_utc(t), crontab.fires_at(&t));
         assert_eq!(crontab.next_after_utc(t), crontab.next_after(&t));
@@ -437,10 +351,7 @@ fn the_next_time_is_later_even_when_it_fires_now() {
 
 #[test]
 fn a_date_that_comes_once_in_decades_is_found_at_once() {
-    let leap_monday = "0 0 29 2 mon"
-        .parse::<Crontab>()
-        .unwrap()
-        .in_zone(chrono_tz::Europe::Berlin);
+    let leap_monday = "0 0 29 2 mon".parse::<Crontab>().unwrap().in_zone(chrono_tz::Europe::Berlin);
     // 2072 and 2112: 2100 is no leap year.
     let after = utc("2072-03-01T00:00:00Z");
     let times = (0..20).map(|_| {
@@ -457,14 +368,9 @@ fn a_date_that_comes_once_in_decades_is_found_at_once() {
 fn nothing_panics_at_the_ends_of_the_calendar() {
     let ends = [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC];
     let zones = [-86_399, -18_000, 0, 1, 50_400, 86_399];
-    for line in [
-        "* * * * * *",
-        "* * * * *",
-        "0 0 * * *",
-        "59 23 31 12 *",
-        "0 0 1 1 *",
-        "0 0 29 2 mon",
-    ] {
+    for line in
+        ["* * * * * *", "* * * * *", "0 0 * * *", "59 23 31 12 *", "0 0 1 1 *", "0 0 29 2 mon"]
+    {
         for zone in zones.map(|seconds| FixedOffset::east_opt(seconds).unwrap()) {
             let bare: Crontab = line.parse().unwrap();
             let zoned = bare.clone().in_zone(zone);
@@ -480,11 +386,7 @@ fn nothing_panics_at_the_ends_of_the_calendar() {
             }
             let first = zoned.next_after(&DateTime::<Utc>::MIN_UTC).unwrap();
             assert!(zoned.fires_at(&first), "{line} in {zone}");
-            assert_eq!(
-                zoned.next_after(&DateTime::<Utc>::MAX_UTC),
-                None,
-                "{line} in {zone}"
-            );
+            assert_eq!(zoned.next_after(&DateTime::<Utc>::MAX_UTC), None, "{line} in {zone}");
         }
     }
 }
@@ -493,11 +395,7 @@ fn nothing_panics_at_the_ends_of_the_calendar() {
 fn field_text(field: Field) -> BoxedStrategy<String> {
     let Field { low, high, .. } = field;
     let span = high - low;
-    let highest = if field.place == DAY_OF_WEEK.place {
-        7
-    } else {
-        high
-    };
+    let highest = if field.place == DAY_OF_WEEK.place { 7 } else { high };
     let value = move |value: u32, as_name: bool, upper: bool| {
         let name = field.names.split(' ').nth((value - low) as usize);
         match name.filter(|name| as_name && !name.is_empty()) {
@@ -508,25 +406,14 @@ fn field_text(field: Field) -> BoxedStrategy<String> {
     };
     let one = (low..=highest, any::<(bool, bool)>())
         .prop_map(move |(v, (as_name, upper))| value(v, as_name, upper));
-    let range = (
-        low..=highest,
-        low..=highest,
-        1..=span,
-        any::<(bool, bool, bool)>(),
-    )
-        .prop_map(move |(a, b, step, (as_name, upper, stepped))| {
+    let range = (low..=highest, low..=highest, 1..=span, any::<(bool, bool, bool)>()).prop_map(
+        move |(a, b, step, (as_name, upper, stepped))| {
             let (first, last) = (a.min(b), a.max(b));
-            let range = format!(
-                "{}-{}",
-                value(first, as_name, upper),
-                value(last, !as_name, upper)
-            );
-            if stepped && step <= last - first {
-                format!("{range}/{step}")
-            } else {
-                range
-            }
-        });
+            let range =
+                format!("{}-{}", value(first, as_name, upper), value(last, !as_name, upper));
+            if stepped && step <= last - first { format!("{range}/{step}") } else { range }
+        },
+    );
     let piece = prop_oneof![
         1 => Just("*".to_owned()),
         2 => (1..=span).prop_map(|step| format!("*/{step}")),

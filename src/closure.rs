@@ -1,0 +1,114 @@
+//! A task made at run time, of a closure: what `#[task]` is for functions.
+
+use std::fmt;
+use std::fmt::{Debug, Display};
+use std::sync::Arc;
+
+use crate::clock::Eta;
+use crate::engine::Engine;
+use crate::error::Failure;
+use crate::group::{Group, group};
+use crate::result::TaskResult;
+use crate::task::{TaskFn, TaskMeta};
+
+/// A task declared at run time. `A` is the tuple of its arguments, `R` what it gives.
+///
+/// Clones are the same task.
+///
+/// ```
+/// # use minihuey::MiniHuey;
+/// # use std::time::Duration;
+/// let huey = MiniHuey::new("jobs");
+/// let add = huey.task("add", |a: i64, b: i64| a + b);
+/// assert_eq!(add.call((1, 2)).get()?, 3);
+/// assert_eq!(add.call_local((1, 2))?, 3);
+/// # huey.start()?;
+/// assert_eq!(add.schedule((1, 2), Duration::from_millis(5)).get()?, 3);
+/// # Ok::<(), minihuey::Error>(())
+/// ```
+pub struct Task<A, R> {
+    engine: Arc<Engine>,
+    meta: &'static TaskMeta,
+    function: Arc<Function<A, R>>,
+}
+
+type Function<A, R> = dyn Fn(A) -> Result<R, Failure> + Send + Sync;
+
+impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        name: &str,
+        f: impl TaskFn<A, Output = R>,
+    ) -> Task<A, R> {
+        Task::declare(engine, name, |_| Arc::new(move |args| Ok(f.call(args))))
+    }
+
+    pub(crate) fn fallible<E: Display + Debug + Send + Sync + 'static>(
+        engine: Arc<Engine>,
+        name: &str,
+        f: impl TaskFn<A, Output = Result<R, E>>,
+    ) -> Task<A, R> {
+        Task::declare(engine, name, |meta| {
+            Arc::new(move |args| f.call(args).map_err(|error| Failure::new(meta.name, error)))
+        })
+    }
+
+    fn declare(
+        engine: Arc<Engine>,
+        name: &str,
+        function: impl FnOnce(&'static TaskMeta) -> Arc<Function<A, R>>,
+    ) -> Task<A, R> {
+        engine.take_name(name);
+        let meta = TaskMeta::leak(name);
+        Task { engine, meta, function: function(meta) }
+    }
+
+    /// Enqueues the task with these arguments and returns at once.
+    pub fn call(&self, args: A) -> TaskResult<R> {
+        self.engine.call(self.meta, self.work(args))
+    }
+
+    /// Has the task run with these arguments when `eta` comes: a delay or a time. See [`Eta`].
+    ///
+    /// One that is due already runs at once. For any other the huey must be started.
+    pub fn schedule(&self, args: A, eta: impl Into<Eta>) -> TaskResult<R> {
+        self.engine.schedule(self.meta, eta.into(), self.work(args))
+    }
+
+    /// Enqueues the task once for each of several arguments.
+    pub fn map(&self, args: impl IntoIterator<Item = A>) -> Group<R> {
+        group(args.into_iter().map(|args| self.call(args)))
+    }
+
+    /// Calls the closure itself, here and now.
+    ///
+    /// # Errors
+    /// The error that it returns, as [`TaskError::Failed`](crate::TaskError::Failed).
+    pub fn call_local(&self, args: A) -> Result<R, crate::TaskError> {
+        (self.function)(args).map_err(crate::TaskError::Failed)
+    }
+
+    fn work(&self, args: A) -> impl FnOnce() -> Result<R, Failure> + Send + 'static {
+        let function = self.function.clone();
+        move || function(args)
+    }
+}
+
+impl<A, R> Task<A, R> {
+    /// The name that it was declared with.
+    pub fn name(&self) -> &'static str {
+        self.meta.name
+    }
+}
+
+impl<A, R> Clone for Task<A, R> {
+    fn clone(&self) -> Task<A, R> {
+        Task { engine: self.engine.clone(), meta: self.meta, function: self.function.clone() }
+    }
+}
+
+impl<A, R> fmt::Debug for Task<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({})", self.meta.name)
+    }
+}

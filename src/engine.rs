@@ -1,0 +1,382 @@
+//! Takes calls: to the pool now, or to the timetable for later. What a huey is, but for its face:
+//! the settings, the pool, the scheduler, and what is refused.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, Eta};
+use crate::error::{Error, Failure, Rejection};
+use crate::green::{Books, End, Job, Pool, Ran, Refused, Runtime, Waited, panics};
+use crate::periodic::Row;
+use crate::result::{TaskId, TaskResult, deadline};
+use crate::scheduler::{Scheduler, Source};
+use crate::task::{self, TaskMeta};
+
+/// What happens to a call when as many tasks wait as `backlog` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// The call returns at once; its result is [`TaskError::Rejected`](crate::TaskError::Rejected).
+    #[default]
+    Reject,
+    /// The caller waits until there is room: an OS thread blocks, a task lends its place
+    /// meanwhile. Async code should not use this, it would block its executor.
+    Wait,
+}
+
+/// As the user gave them; [`Settings::problems`] says what is wrong with them.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) interval: Duration,
+    pub(crate) pool_size: Option<usize>,
+    pub(crate) backlog: Option<usize>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) immediate: bool,
+    pub(crate) clock: Clock,
+}
+
+impl Settings {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.interval.is_zero() {
+            problems.push("interval is 0; expected a positive duration, such as 1 s".to_owned());
+        }
+        if self.pool_size == Some(0) {
+            problems.push("pool_size is 0: no task could ever run; expected at least 1".to_owned());
+        }
+        if self.backlog == Some(0) {
+            problems.push("backlog is 0: no task could ever wait; expected at least 1".to_owned());
+        }
+        problems
+    }
+}
+
+pub(crate) struct Engine {
+    pub(crate) name: String,
+    settings: Settings,
+    /// What is wrong with the settings and the declarations. While there is anything, no call is
+    /// taken and the scheduler does not start.
+    problems: Mutex<Vec<String>>,
+    /// The first problem, for calls to look at without the lock.
+    first_problem: OnceLock<String>,
+    names: Mutex<HashSet<String>>,
+    /// Made by the first call, so that the runtime can still be configured before.
+    pool: OnceLock<Result<Arc<Pool>, Error>>,
+    scheduler: Scheduler,
+    shut_down: OnceLock<()>,
+    /// Of calls that ran in their callers.
+    immediate: Mutex<Books>,
+}
+
+/// A task that a shutdown ended before it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Which call.
+    pub id: TaskId,
+    /// Its task's name.
+    pub name: &'static str,
+    /// How far it had come.
+    pub stage: Stage,
+}
+
+/// Where a task was when it was abandoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It was scheduled for later.
+    Scheduled,
+    /// It waited to run.
+    Queued,
+    /// It was running. A running task can't be stopped: it runs on, but its result has resolved.
+    Running,
+}
+
+/// How many tasks are where, and how many ended how, since the huey was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Calls that were taken on to run, those of due and periodic tasks included.
+    pub enqueued: u64,
+    /// Tasks that have begun and not ended, those that wait for something included.
+    pub running: usize,
+    /// Tasks that wait to begin.
+    pub backlog: usize,
+    /// Tasks that are scheduled for later.
+    pub scheduled: usize,
+    /// Tasks that gave their value.
+    pub finished: u64,
+    /// Tasks that gave an error, panicked or overflowed their stack.
+    pub failed: u64,
+    /// Tasks that were enqueued, but ended by a shutdown before they began.
+    pub abandoned: u64,
+    /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
+    /// ended and its overlap is `Skip`.
+    pub skipped: u64,
+    /// The most that a due task was handed over late.
+    pub worst_lateness: Duration,
+}
+
+impl Engine {
+    pub(crate) fn new(name: String, settings: Settings) -> Engine {
+        let problems = settings.problems();
+        let engine = Engine {
+            scheduler: Scheduler::new(name.clone(), settings.clock.clone(), settings.interval),
+            name,
+            settings,
+            problems: Mutex::default(),
+            first_problem: OnceLock::new(),
+            names: Mutex::default(),
+            pool: OnceLock::new(),
+            shut_down: OnceLock::new(),
+            immediate: Mutex::default(),
+        };
+        problems.into_iter().for_each(|problem| engine.note_problem(problem));
+        engine
+    }
+
+    /// Remembers what is wrong; it comes back from `start` and from every call.
+    pub(crate) fn note_problem(&self, problem: String) {
+        let problem = format!("{:?}: {problem}", self.name);
+        log::error!("{problem}");
+        self.first_problem.get_or_init(|| problem.clone());
+        self.problems.lock().push(problem);
+    }
+
+    /// Everything that is wrong, as one error.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let problems = self.problems.lock();
+        if problems.is_empty() { Ok(()) } else { Err(Error::Misconfigured(problems.join("; "))) }
+    }
+
+    /// Takes a name, which must be new.
+    pub(crate) fn take_name(&self, name: &str) {
+        if !self.names.lock().insert(name.to_owned()) {
+            self.note_problem(format!(
+                "two tasks are called {name:?}; expected a name of its own for each"
+            ));
+        }
+    }
+
+    fn pool(&self) -> Result<&Arc<Pool>, Rejection> {
+        let pool = self.pool.get_or_init(|| {
+            let limit = self.settings.pool_size.and_then(NonZeroUsize::new);
+            Ok(Pool::new(Runtime::get()?, limit.map(NonZeroUsize::get)))
+        });
+        if let Some(problem) = self.first_problem.get() {
+            return Err(Rejection::Misconfigured(problem.clone()));
+        }
+        pool.as_ref().map_err(|why| Rejection::Runtime(why.to_string()))
+    }
+
+    /// Runs `work` as soon as there is a place for it.
+    pub(crate) fn call<F, T>(&self, meta: &'static TaskMeta, work: F) -> TaskResult<T>
+    where
+        F: FnOnce() -> Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.settings.immediate {
+            return self.call_here(meta, work);
+        }
+        let pool = match self.pool() {
+            Ok(pool) => pool,
+            Err(why) => return task::rejected(meta, why),
+        };
+        let (job, result) = task::call(meta, pool.id(), work);
+        log::debug!("enqueueing {} {}", meta.name, result.id());
+        self.push(pool, job);
+        result
+    }
+
+    fn push(&self, pool: &Arc<Pool>, mut job: Arc<dyn Job>) {
+        let limit = self.settings.backlog.unwrap_or(usize::MAX);
+        while let Err(refused) = pool.push(job, limit) {
+            match refused {
+                Refused::Full(again) if self.settings.when_full == WhenFull::Wait => {
+                    job = again;
+                    if pool.wait_for_room(limit) == Waited::Ready {
+                        continue;
+                    }
+                    job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
+                }
+                Refused::Full(job) => {
+                    log::warn!(
+                        "{:?}: {} #{} rejected: the backlog is full ({limit})",
+                        self.name,
+                        job.name(),
+                        job.id()
+                    );
+                    job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
+                }
+                Refused::Closed(job) => {
+                    job.abandon(End::ShutDown);
+                }
+            }
+            return;
+        }
+    }
+
+    /// Runs `work` in the caller: for tests.
+    fn call_here<F, T>(&self, meta: &'static TaskMeta, work: F) -> TaskResult<T>
+    where
+        F: FnOnce() -> Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        if let Some(problem) = self.first_problem.get() {
+            return task::rejected(meta, Rejection::Misconfigured(problem.clone()));
+        }
+        let (job, result) = task::call(meta, 0, work);
+        if self.shut_down.get().is_some() {
+            job.abandon(End::ShutDown);
+            return result;
+        }
+        panics::install_hook();
+        self.immediate.lock().pushed += 1;
+        let ran = job.run();
+        let mut books = self.immediate.lock();
+        match ran {
+            Ran::Finished => books.finished += 1,
+            Ran::Failed => books.failed += 1,
+            Ran::NotRun => books.abandoned += 1,
+        }
+        result
+    }
+
+    /// Runs `work` when it is due.
+    pub(crate) fn schedule<F, T>(&self, meta: &'static TaskMeta, eta: Eta, work: F) -> TaskResult<T>
+    where
+        F: FnOnce() -> Result<T, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        let now = match eta {
+            Eta::After(delay) => delay.is_zero(),
+            Eta::At(time) => time <= self.settings.clock.wall(),
+        };
+        if now {
+            return self.call(meta, work);
+        }
+        let pool = match self.pool() {
+            Ok(pool) => pool,
+            Err(why) => return task::rejected(meta, why),
+        };
+        let (job, result) = task::call(meta, pool.id(), work);
+        if self.shut_down.get().is_some() {
+            job.abandon(End::ShutDown);
+            return result;
+        }
+        log::debug!("scheduling {} {}", meta.name, result.id());
+        if let Some(due) = self.scheduler.insert(eta, job) {
+            self.push(pool, due);
+        } else if self.shut_down.get().is_some() {
+            // It slipped in while a shutdown was taking everything out.
+            self.abandon_scheduled();
+        }
+        result
+    }
+
+    pub(crate) fn add_row(&self, row: Row) {
+        self.scheduler.add(row);
+    }
+
+    pub(crate) fn start(&self, source: Source) -> Result<(), Error> {
+        self.check()?;
+        if self.shut_down.get().is_some() {
+            return Err(Error::ShutDown { huey: self.name.clone() });
+        }
+        let pool = self.pool().map_err(|why| Error::Runtime(why.to_string()))?;
+        self.scheduler
+            .start(Runtime::get()?, pool.clone(), source)
+            .map_err(|_| Error::AlreadyStarted { huey: self.name.clone() })?;
+        log::info!("{:?} started", self.name);
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self) -> Result<(), Error> {
+        self.scheduler.stop().map_err(|_| Error::NotStarted { huey: self.name.clone() })?;
+        log::info!("{:?} stopped; {} stay scheduled", self.name, self.scheduler.scheduled());
+        Ok(())
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.scheduler.is_running()
+    }
+
+    pub(crate) fn join(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        let Some(Ok(pool)) = self.pool.get() else { return Ok(()) };
+        if pool.runs_caller() {
+            return Err(Error::InsideTask);
+        }
+        match pool.wait_idle(timeout.and_then(deadline)) {
+            Waited::Ready => Ok(()),
+            Waited::TimedOut | Waited::Impossible => {
+                let books = pool.books();
+                Err(Error::JoinTimedOut { running: books.begun, backlog: books.waiting })
+            }
+        }
+    }
+
+    pub(crate) fn shutdown(&self, patience: Duration) -> Result<Vec<Abandoned>, Error> {
+        let pool = self.pool.get().and_then(|pool| pool.as_ref().ok());
+        if pool.is_some_and(|pool| pool.runs_caller()) {
+            return Err(Error::InsideTask);
+        }
+        self.shut_down.set(()).map_err(|()| Error::ShutDown { huey: self.name.clone() })?;
+        log::info!("{:?} is shutting down", self.name);
+        // It may have been stopped, or never started.
+        let _ = self.scheduler.stop();
+        let mut abandoned = self.abandon_scheduled();
+        if let Some(pool) = pool {
+            pool.close();
+            if pool.wait_idle(deadline(patience)) != Waited::Ready {
+                let queued = pool.drain();
+                let running = pool.running();
+                abandoned.extend(abandon(queued, Stage::Queued));
+                abandoned.extend(abandon(running, Stage::Running));
+            }
+        }
+        log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
+        Ok(abandoned)
+    }
+
+    fn abandon_scheduled(&self) -> Vec<Abandoned> {
+        abandon(self.scheduler.drain(), Stage::Scheduled)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let pool = self.pool.get().and_then(|pool| pool.as_ref().ok());
+        let pooled = pool.map(|pool| pool.books()).unwrap_or_default();
+        let immediate = *self.immediate.lock();
+        let marks = self.scheduler.marks();
+        Stats {
+            enqueued: pooled.pushed + immediate.pushed,
+            running: pooled.begun,
+            backlog: pooled.waiting,
+            scheduled: self.scheduler.scheduled(),
+            finished: pooled.finished + immediate.finished,
+            failed: pooled.failed + immediate.failed,
+            abandoned: pooled.abandoned + immediate.abandoned,
+            skipped: marks.missed + marks.overlapped,
+            worst_lateness: marks.worst_late,
+        }
+    }
+}
+
+fn abandon(jobs: Vec<Arc<dyn Job>>, stage: Stage) -> Vec<Abandoned> {
+    jobs.into_iter()
+        .filter(|job| job.abandon(End::ShutDown))
+        .map(|job| Abandoned { id: TaskId(job.id()), name: job.name(), stage })
+        .collect()
+}
+
+impl Drop for Engine {
+    /// Nobody can call, start or stop it any more: what waits still runs, what is scheduled never
+    /// would.
+    fn drop(&mut self) {
+        let _ = self.scheduler.stop();
+        self.abandon_scheduled();
+        if let Some(Ok(pool)) = self.pool.get() {
+            pool.close();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A periodic task: when it fires, and what happens when its last run has not ended by then.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, DurationRound, Local, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+use crate::crontab::Crontab;
+use crate::error::Failure;
+use crate::green::{Job, panics};
+use crate::result::TaskResult;
+use crate::task::{self, TaskMeta};
+
+/// When a periodic task runs: a [`Crontab`], or a predicate that is asked every minute.
+///
+/// ```
+/// use chrono::Timelike;
+/// use minihuey::{MiniHuey, Overlap, Period, crontab};
+/// let huey = MiniHuey::new("periods");
+/// huey.periodic_task("tick", crontab!(minute = "*/5"), || ());
+/// huey.periodic_task("odd", |now: &chrono::DateTime<chrono::Local>| now.minute() % 2 == 1, || ());
+/// huey.periodic_task("slow", Period::from(crontab::hourly()).overlap(Overlap::Skip), || ());
+/// ```
+pub struct Period {
+    when: When,
+    overlap: Overlap,
+}
+
+enum When {
+    Crontab(Crontab),
+    Predicate(Box<dyn Fn(&DateTime<Local>) -> bool + Send + Sync>),
+}
+
+/// What happens when a periodic task is due while its last run has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// It runs beside the last run, as in huey.
+    #[default]
+    Beside,
+    /// It does not run this time; that is counted and logged.
+    Skip,
+    /// It runs as soon as the last run ends; if it is due again meanwhile, once more after that.
+    Queue,
+}
+
+impl From<Crontab> for Period {
+    fn from(crontab: Crontab) -> Period {
+        Period { when: When::Crontab(crontab), overlap: Overlap::default() }
+    }
+}
+
+/// Asked at the start of every minute, in the machine's zone. It runs in the scheduler, so it
+/// must be short; a panic in it is logged and counts as no.
+impl<F: Fn(&DateTime<Local>) -> bool + Send + Sync + 'static> From<F> for Period {
+    fn from(predicate: F) -> Period {
+        Period { when: When::Predicate(Box::new(predicate)), overlap: Overlap::default() }
+    }
+}
+
+impl Period {
+    /// Says what happens when the last run has not ended.
+    pub fn overlap(mut self, overlap: Overlap) -> Period {
+        self.overlap = overlap;
+        self
+    }
+}
+
+/// What a periodic task does.
+pub(crate) type Body = Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>;
+
+/// One periodic task in a scheduler.
+pub(crate) struct Row {
+    meta: &'static TaskMeta,
+    period: Period,
+    body: Body,
+    course: Mutex<Course>,
+}
+
+#[derive(Default)]
+struct Course {
+    /// The next time that the crontab names, or to ask the predicate.
+    next: Option<DateTime<Utc>>,
+    /// The run that began last; kept to see whether it has ended.
+    last_run: Option<TaskResult<()>>,
+    /// Runs that wait for it to end.
+    owed: u64,
+}
+
+/// More missed firings than this are not counted one by one.
+const MOST_MISSED: u64 = 10_000;
+
+/// What a look at a row found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// It fires, for this moment.
+    pub(crate) fires: Option<DateTime<Utc>>,
+    /// Firings that nobody was there for.
+    pub(crate) missed: u64,
+}
+
+/// How a firing went.
+pub(crate) enum Fired {
+    Run(Arc<dyn Job>),
+    Skipped,
+    Queued,
+}
+
+impl Row {
+    pub(crate) fn new(meta: &'static TaskMeta, period: Period, body: Body) -> Row {
+        Row { meta, period, body, course: Mutex::default() }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.meta.name
+    }
+
+    /// Forgets what was missed: the next firing is the first one after `now`.
+    pub(crate) fn start_from(&self, now: DateTime<Utc>) {
+        self.course.lock().next = self.period.when.next_after(now);
+    }
+
+    /// When to look again.
+    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
+        self.course.lock().next
+    }
+
+    /// Of the firings that are due, the last one counts if it is less than a minute late; the
+    /// others were missed, because the machine slept, its clock was set, or the hub was held.
+    pub(crate) fn look(&self, now: DateTime<Utc>) -> Look {
+        let mut course = self.course.lock();
+        let mut look = Look::default();
+        while let Some(due) = course.next
+            && due <= now
+        {
+            if look.fires.replace(due).is_some() {
+                look.missed += 1;
+            }
+            course.next = if look.missed < MOST_MISSED {
+                self.period.when.next_after(due)
+            } else {
+                self.period.when.next_after(now)
+            };
+        }
+        drop(course);
+        let When::Predicate(predicate) = &self.period.when else {
+            if look.fires.take_if(|due| now - *due >= TimeDelta::minutes(1)).is_some() {
+                look.missed += 1;
+            }
+            return look;
+        };
+        // What the predicate would have said of minutes that are gone, nobody knows.
+        look.missed = 0;
+        look.fires.take_if(|due| {
+            let says_yes = || predicate(&due.with_timezone(&Local));
+            now - *due >= TimeDelta::minutes(1)
+                || !panics::catch(self.meta.name, says_yes).unwrap_or_else(|panic| {
+                    log::error!("the predicate of periodic {panic}");
+                    false
+                })
+        });
+        look
+    }
+
+    /// Makes the run that is due, or, as its overlap says, does not. `ended` is called when a run
+    /// that others are queued behind has ended.
+    pub(crate) fn fire(&self, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
+        let mut course = self.course.lock();
+        let runs = course.last_run.as_ref().is_some_and(|run| !run.is_ready());
+        match self.period.overlap {
+            Overlap::Skip if runs => Fired::Skipped,
+            Overlap::Queue if runs => {
+                course.owed += 1;
+                Fired::Queued
+            }
+            _ => self.run(&mut course, pool, ended),
+        }
+    }
+
+    /// Makes the run that is queued, if one is and the last one has ended.
+    pub(crate) fn fire_queued(
+        &self,
+        pool: u32,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Option<Fired> {
+        let mut course = self.course.lock();
+        let runs = course.last_run.as_ref().is_some_and(|run| !run.is_ready());
+        if runs || course.owed == 0 {
+            return None;
+        }
+        course.owed -= 1;
+        Some(self.run(&mut course, pool, ended))
+    }
+
+    fn run(&self, course: &mut Course, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
+        let body = self.body.clone();
+        let (job, mut run) = task::call(self.meta, pool, move || body());
+        if self.period.overlap == Overlap::Queue {
+            run.receiver().notify_or_run(ended);
+        }
+        if self.period.overlap != Overlap::Beside {
+            course.last_run = Some(run);
+        }
+        Fired::Run(job)
+    }
+}
+
+impl When {
+    fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            When::Crontab(crontab) => crontab.next_after_utc(time),
+            When::Predicate(_) => {
+                let minute = TimeDelta::minutes(1);
+                time.checked_add_signed(minute)?.duration_trunc(minute).ok()
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What a call gives back at once: a handle to the value that will come.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::error::TaskError;
+use crate::green::{Waited, Waiter, panics};
+use crate::slot::Receiver;
+
+/// Identifies one call of a task within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// The result of a called task: to wait for, to look at, or to let go.
+///
+/// It can be waited for in an OS thread, in another task, or, as a [`Future`], in async code on
+/// any executor. Dropping it changes nothing for the task. Every result resolves, whatever
+/// becomes of the task: see [`TaskError`].
+///
+/// In huey a result is fetched from a store by `get(blocking=…)`, and `result()` gives None while
+/// it is not there. Here the value is moved out, once: `get` takes the handle.
+///
+/// ```
+/// # use minihuey::MiniHuey;
+/// # use std::time::Duration;
+/// # let huey = MiniHuey::new("results");
+/// let add = huey.task("add", |a: i64, b: i64| a + b);
+/// assert_eq!(add.call((1, 2)).get()?, 3);
+///
+/// let mut result = add.call((3, 4));
+/// if result.wait_timeout(Duration::from_secs(10)) {
+///     assert_eq!(result.try_get().unwrap()?, 7);
+/// }
+/// # Ok::<(), minihuey::Error>(())
+/// ```
+#[must_use = "the task runs anyway, but its value and its error are lost; `drop` it if that is meant"]
+pub struct TaskResult<T> {
+    receiver: Receiver<Result<T, TaskError>>,
+}
+
+impl<T: Send + 'static> TaskResult<T> {
+    pub(crate) fn new(receiver: Receiver<Result<T, TaskError>>) -> TaskResult<T> {
+        TaskResult { receiver }
+    }
+
+    /// Waits until the task has ended and gives its value.
+    ///
+    /// A task that waits here for another gives its place in the pool to that one meanwhile: it
+    /// never deadlocks, whatever `pool_size` is.
+    ///
+    /// # Errors
+    /// What became of the task instead: see [`TaskError`].
+    pub fn get(mut self) -> Result<T, TaskError> {
+        let waited = self.receiver.wait(None);
+        self.take(waited)
+    }
+
+    /// Waits for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`TaskError::WaitTimedOut`] if the task has not ended by then: the result stays usable. Else
+    /// as [`get`](TaskResult::get).
+    pub fn get_timeout(&mut self, timeout: Duration) -> Result<T, TaskError> {
+        let waited = self.receiver.wait(deadline(timeout));
+        self.take(waited)
+    }
+
+    /// The value, if the task has ended. Never waits.
+    ///
+    /// The second time, the value is gone: [`TaskError::AlreadyTaken`].
+    pub fn try_get(&mut self) -> Option<Result<T, TaskError>> {
+        self.is_ready().then(|| self.take(Waited::Ready))
+    }
+
+    fn take(&mut self, waited: Waited) -> Result<T, TaskError> {
+        match waited {
+            Waited::Ready => self.receiver.take().unwrap_or(Err(TaskError::AlreadyTaken)),
+            Waited::TimedOut => Err(TaskError::WaitTimedOut),
+            Waited::Impossible => Err(TaskError::WaitImpossible),
+        }
+    }
+
+    /// True once the task has ended.
+    pub fn is_ready(&self) -> bool {
+        self.receiver.is_ready()
+    }
+
+    /// Waits until the task has ended, without taking the value.
+    ///
+    /// It returns earlier only in a destructor that runs while a panic unwinds in a task, where
+    /// waiting is not possible for long.
+    pub fn wait(&mut self) {
+        self.receiver.wait(None);
+    }
+
+    /// Waits for at most `timeout`. Gives true if the task has ended.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
+        self.receiver.wait(deadline(timeout)) == Waited::Ready
+    }
+
+    /// Has `f` called with what becomes of the task.
+    ///
+    /// It is called by whichever thread ends the task, in most cases the worker that runs all
+    /// others too, or right here if the task has ended: so it must be short and must not block. A
+    /// panic in it is logged and goes no further.
+    ///
+    /// ```
+    /// # use minihuey::MiniHuey;
+    /// # let huey = MiniHuey::new("callbacks");
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// huey.task("answer", || 42).call(()).on_ready(move |value| sender.send(value).unwrap());
+    /// assert_eq!(receiver.recv().unwrap()?, 42);
+    /// # Ok::<(), minihuey::Error>(())
+    /// ```
+    pub fn on_ready(self, f: impl FnOnce(Result<T, TaskError>) + Send + 'static) {
+        let name = self.name();
+        self.receiver.hand_over(move |receiver| {
+            let value = TaskResult { receiver }.take(Waited::Ready);
+            if let Err(panic) = panics::catch(name, || f(value)) {
+                log::error!("on_ready: {panic}");
+            }
+        });
+    }
+
+    /// Which call this is.
+    pub fn id(&self) -> TaskId {
+        TaskId(self.receiver.job().id())
+    }
+
+    /// The task's name.
+    pub fn name(&self) -> &'static str {
+        self.receiver.job().name()
+    }
+
+    pub(crate) fn receiver(&mut self) -> &mut Receiver<Result<T, TaskError>> {
+        &mut self.receiver
+    }
+}
+
+/// A time-out too long to be told is some 584 years: no deadline.
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
+/// Resolves to what [`TaskResult::get`] gives. Needs no particular executor.
+impl<T: Send + 'static> Future for TaskResult<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = Waiter::Task(Box::new(context.waker().clone()));
+        if !self.is_ready() && self.receiver.notify(waker) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.take(Waited::Ready))
+    }
+}
+
+impl<T: Send + 'static> fmt::Debug for TaskResult<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (self.receiver.is_taken(), self.is_ready()) {
+            (true, _) => "taken",
+            (false, true) => "ready",
+            (false, false) => "pending",
+        };
+        write!(f, "TaskResult({} {} {state})", self.name(), self.id())
+    }
+}

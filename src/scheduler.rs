@@ -1,0 +1,330 @@
+//! The loop that hands to the pool what is due: a green thread that sleeps until the next entry,
+//! and, while anything follows the wall clock, for no longer than `interval`, because that clock
+//! can be set, and goes on while the machine sleeps.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, Eta, nanos};
+use crate::green::{self, Job, Pool, Waiter, block_until};
+use crate::periodic::{Fired, Row};
+use crate::timetable::Timetable;
+
+/// A wall clock that is set back by less than this is waited for, so that nothing periodic runs
+/// twice. One that is set back further was wrong before, and is followed. (Debian's cron does the
+/// same.)
+const CORRECTION: TimeDelta = TimeDelta::hours(3);
+
+/// How many due entries are handed over before others get to run.
+const BATCH: usize = 256;
+
+pub(crate) struct Scheduler(Arc<Shared>);
+
+struct Shared {
+    huey: String,
+    clock: Clock,
+    interval: Duration,
+    state: Mutex<State>,
+    /// What the clock holds on to, weakly, to tell us that it was turned.
+    on_turn: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+struct State {
+    table: Timetable<Arc<dyn Job>>,
+    rows: Vec<Arc<Row>>,
+    /// Which loop runs, if one does. A loop that is not this one ends.
+    running: Option<u64>,
+    loops: u64,
+    /// Something changed since the loop looked.
+    news: bool,
+    sleeper: Option<Waiter>,
+    last_wall: Option<DateTime<Utc>>,
+    marks: Marks,
+}
+
+/// What the scheduler counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    pub(crate) missed: u64,
+    pub(crate) overlapped: u64,
+    pub(crate) worst_late: Duration,
+}
+
+/// Gives periodic tasks that were found since it was asked last; None once there can't be more.
+pub(crate) type Source = Box<dyn FnMut() -> Option<Vec<Arc<Row>>> + Send>;
+
+/// It runs already, or not.
+#[derive(Debug)]
+pub(crate) struct WrongState;
+
+impl Scheduler {
+    pub(crate) fn new(huey: String, clock: Clock, interval: Duration) -> Scheduler {
+        Scheduler(Arc::new(Shared {
+            huey,
+            clock,
+            interval,
+            state: Mutex::new(State {
+                table: Timetable::new(),
+                rows: Vec::new(),
+                running: None,
+                loops: 0,
+                news: false,
+                sleeper: None,
+                last_wall: None,
+                marks: Marks::default(),
+            }),
+            on_turn: Mutex::new(None),
+        }))
+    }
+
+    /// Starts the loop, which hands what is due to `pool`.
+    pub(crate) fn start(
+        &self,
+        runtime: &'static green::Runtime,
+        pool: Arc<Pool>,
+        source: Source,
+    ) -> Result<(), WrongState> {
+        let shared = self.0.clone();
+        let this_loop = {
+            let mut state = shared.state.lock();
+            if state.running.is_some() {
+                return Err(WrongState);
+            }
+            state.loops += 1;
+            state.running = Some(state.loops);
+            let now = shared.clock.wall();
+            state.rows.iter().for_each(|row| row.start_from(now));
+            state.last_wall = Some(now);
+            state.loops
+        };
+        let watched = Arc::downgrade(&shared);
+        let on_turn: Arc<dyn Fn() + Send + Sync> = Arc::new(move || notify(&watched));
+        shared.clock.watch(Arc::downgrade(&on_turn));
+        *shared.on_turn.lock() = Some(on_turn);
+        // The first look, here: what is declared already counts from this moment on.
+        let mut source = Some(source);
+        shared.adopt(&mut source);
+        runtime.spawn_service(move || shared.run(this_loop, &pool, source));
+        Ok(())
+    }
+
+    /// Ends the loop. What is scheduled stays.
+    pub(crate) fn stop(&self) -> Result<(), WrongState> {
+        let mut state = self.0.state.lock();
+        state.running.take().ok_or(WrongState)?;
+        wake(state);
+        Ok(())
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.state.lock().running.is_some()
+    }
+
+    /// Schedules `job`. Gives it back if it is due now.
+    pub(crate) fn insert(&self, eta: Eta, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
+        let clock = &self.0.clock;
+        match eta {
+            Eta::After(Duration::ZERO) => return Some(job),
+            Eta::At(time) if time <= clock.wall() => return Some(job),
+            _ => {}
+        }
+        let mut state = self.0.state.lock();
+        let first = match eta {
+            Eta::After(delay) => {
+                let due = clock.monotonic().saturating_add(nanos(delay));
+                state.table.insert_delay(due, job)
+            }
+            Eta::At(time) => state.table.insert_eta(time, job),
+        };
+        if first {
+            wake(state);
+        }
+        None
+    }
+
+    pub(crate) fn add(&self, row: Row) {
+        let mut state = self.0.state.lock();
+        row.start_from(self.0.clock.wall());
+        state.rows.push(Arc::new(row));
+        wake(state);
+    }
+
+    /// Takes out all that is scheduled.
+    pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+        self.0.state.lock().table.drain().collect()
+    }
+
+    pub(crate) fn scheduled(&self) -> usize {
+        self.0.state.lock().table.len()
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        self.0.state.lock().marks
+    }
+}
+
+/// Has the loop look again.
+fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
+    state.news = true;
+    let sleeper = state.sleeper.take();
+    drop(state);
+    if let Some(sleeper) = sleeper {
+        sleeper.wake();
+    }
+}
+
+fn notify(shared: &Weak<Shared>) {
+    if let Some(shared) = shared.upgrade() {
+        wake(shared.state.lock());
+    }
+}
+
+impl Shared {
+    fn run(self: Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, mut source: Option<Source>) {
+        loop {
+            self.state.lock().news = false;
+            self.adopt(&mut source);
+            let wall = self.clock.wall();
+            self.follow(wall);
+            self.fire_rows(wall, pool);
+            let more = self.hand_over(wall, pool);
+            if more {
+                green::yield_now();
+            }
+            let sleep = if more { Some(Duration::ZERO) } else { self.sleep(source.is_some()) };
+            let deadline = sleep.and_then(|sleep| Instant::now().checked_add(sleep));
+            let mut runs = true;
+            block_until(deadline, || {
+                let mut state = self.state.lock();
+                runs = state.running == Some(this_loop);
+                let done = state.news || !runs;
+                state.sleeper = if done { None } else { Some(Waiter::current()) };
+                done
+            });
+            if !runs {
+                return;
+            }
+        }
+    }
+
+    /// Takes in periodic tasks that were declared in places that we were not told of.
+    fn adopt(&self, source: &mut Option<Source>) {
+        let Some(find) = source else { return };
+        let Some(rows) = find() else {
+            *source = None;
+            return;
+        };
+        let now = self.clock.wall();
+        rows.iter().for_each(|row| row.start_from(now));
+        self.state.lock().rows.extend(rows);
+    }
+
+    /// Notices that the wall clock was set back.
+    fn follow(&self, wall: DateTime<Utc>) {
+        let mut state = self.state.lock();
+        let Some(last) = state.last_wall.replace(wall) else { return };
+        if wall >= last {
+            return;
+        }
+        if last - wall < CORRECTION {
+            // Keep the later one: small steps back add up.
+            state.last_wall = Some(last);
+            return;
+        }
+        log::warn!(
+            "{:?}: the wall clock was set back from {last} to {wall}: periodic tasks go on from there",
+            self.huey
+        );
+        state.rows.iter().for_each(|row| row.start_from(wall));
+    }
+
+    fn fire_rows(self: &Arc<Shared>, wall: DateTime<Utc>, pool: &Arc<Pool>) {
+        let rows = self.state.lock().rows.clone();
+        for row in rows {
+            let look = row.look(wall);
+            if look.missed > 0 {
+                log::warn!(
+                    "{:?}: periodic task {} missed {} firing(s) before {wall}: nobody was there \
+                     for them (sleep, a clock that was set, or a task that held the worker)",
+                    self.huey,
+                    row.name(),
+                    look.missed
+                );
+            }
+            let ended = |shared: &Arc<Shared>| {
+                let shared = Arc::downgrade(shared);
+                move || notify(&shared)
+            };
+            let mut overlapped = 0;
+            let queued = row.fire_queued(pool.id(), ended(self));
+            let fired = look.fires.map(|_| row.fire(pool.id(), ended(self)));
+            for fired in [queued, fired].into_iter().flatten() {
+                match fired {
+                    Fired::Run(job) => {
+                        log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
+                        if let Err(refused) = pool.push(job, usize::MAX) {
+                            refused.shut_down();
+                        }
+                    }
+                    Fired::Skipped => {
+                        overlapped += 1;
+                        log::warn!(
+                            "periodic task {} skipped: its last run has not ended",
+                            row.name()
+                        );
+                    }
+                    Fired::Queued => {
+                        log::debug!("periodic {} waits for its last run to end", row.name());
+                    }
+                }
+            }
+            if look.missed + overlapped > 0 {
+                let mut state = self.state.lock();
+                state.marks.missed += look.missed;
+                state.marks.overlapped += overlapped;
+            }
+        }
+    }
+
+    /// Hands due entries to the pool. Gives true if there may be more.
+    fn hand_over(&self, wall: DateTime<Utc>, pool: &Arc<Pool>) -> bool {
+        let monotonic = self.clock.monotonic();
+        for _ in 0..BATCH {
+            let due = {
+                let mut state = self.state.lock();
+                let Some(due) = state.table.pop_due(monotonic, wall) else { return false };
+                let late = Duration::from_nanos(due.late);
+                state.marks.worst_late = state.marks.worst_late.max(late);
+                due
+            };
+            log::debug!("enqueueing scheduled {} #{}", due.job.name(), due.job.id());
+            if let Err(refused) = pool.push(due.job, usize::MAX) {
+                refused.shut_down();
+            }
+        }
+        true
+    }
+
+    /// How long nothing will be due; None: until something changes.
+    fn sleep(&self, is_looking: bool) -> Option<Duration> {
+        if !self.clock.runs() {
+            return None;
+        }
+        let state = self.state.lock();
+        let until_delay = state
+            .table
+            .next_delay()
+            .map(|due| Duration::from_nanos(due.saturating_sub(self.clock.monotonic())));
+        let next_row = state.rows.iter().filter_map(|row| row.next()).min();
+        let next_wall = state.table.next_eta().into_iter().chain(next_row).min();
+        let until_wall = next_wall.map(|due| {
+            let left = due - self.clock.wall();
+            left.to_std().unwrap_or(Duration::ZERO).min(self.interval)
+        });
+        let until_search = is_looking.then_some(self.interval);
+        [until_delay, until_wall, until_search].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,279 @@
+//! A declared task: its name, its function, and what becomes of one call of it. What `#[task]`
+//! expands to stands on this, too. Knows nothing of who runs it.
+
+use std::cell::Cell;
+use std::fmt::{Debug, Display};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::error::{Failure, Rejection, TaskError};
+use crate::green::{End, Job, Ran, panics};
+use crate::result::TaskResult;
+use crate::slot::{self, Slot};
+
+/// What is known of a task before it is called. Lives as long as the process.
+#[derive(Debug)]
+pub struct TaskMeta {
+    pub(crate) name: &'static str,
+}
+
+impl TaskMeta {
+    #[doc(hidden)]
+    pub const fn new(name: &'static str) -> TaskMeta {
+        TaskMeta { name }
+    }
+
+    /// For a name that is known at run time only. It is never freed: a task is declared once.
+    pub(crate) fn leak(name: &str) -> &'static TaskMeta {
+        Box::leak(Box::new(TaskMeta { name: Box::leak(name.into()) }))
+    }
+}
+
+/// What every call carries beside its work.
+pub(crate) struct Header {
+    meta: &'static TaskMeta,
+    id: u64,
+    pool: u32,
+    claimed: AtomicBool,
+}
+
+/// Makes one call of a task, for the pool with this number. It runs when the job does.
+pub(crate) fn call<F, T>(
+    meta: &'static TaskMeta,
+    pool: u32,
+    work: F,
+) -> (Arc<dyn Job>, TaskResult<T>)
+where
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+    T: Send + 'static,
+{
+    let header = Header { meta, id: next_id(), pool, claimed: AtomicBool::new(false) };
+    let (slot, receiver) = slot::slot(header, work);
+    (slot, TaskResult::new(receiver))
+}
+
+/// Numbers are dealt to threads in blocks, for a counter that all of them touch would slow down
+/// all of them.
+fn next_id() -> u64 {
+    const BLOCK: u64 = 256;
+    static BLOCKS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    NEXT.with(|next| {
+        let mut id = next.get();
+        if id % BLOCK == 0 {
+            // ORDERING: Relaxed, only uniqueness matters.
+            id = BLOCKS.fetch_add(1, Ordering::Relaxed) * BLOCK;
+        }
+        next.set(id + 1);
+        id + 1
+    })
+}
+
+impl<F, T> Job for Slot<Header, F, Result<T, TaskError>>
+where
+    F: FnOnce() -> Result<T, Failure> + Send + 'static,
+    T: Send + 'static,
+{
+    fn run(&self) -> Ran {
+        let Some(work) = self.begin() else {
+            return Ran::NotRun;
+        };
+        let Header { meta, id, .. } = self.header;
+        let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
+        let (value, ran) = match panics::catch(meta.name, work) {
+            Ok(Ok(value)) => (Ok(value), Ran::Finished),
+            Ok(Err(failure)) => {
+                log::error!("{failure} (call #{id})");
+                (Err(TaskError::Failed(failure)), Ran::Failed)
+            }
+            Err(panic) => {
+                log::error!("{panic} (call #{id})");
+                (Err(TaskError::Panicked(panic)), Ran::Failed)
+            }
+        };
+        if let Some(start) = start {
+            let seconds = start.elapsed().as_secs_f64();
+            log::debug!("executed {} #{id} in {seconds:.6} s", meta.name);
+        }
+        self.decide(value);
+        ran
+    }
+
+    fn abandon(&self, end: End) -> bool {
+        match self.begin() {
+            Some(work) => panics::contain(|| drop(work)),
+            // A runner took it this moment, and is about to have moved the work out.
+            None => {
+                while !self.is_vacant() {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        self.decide(Err(match end {
+            End::StackOverflow => TaskError::StackOverflow,
+            End::ShutDown => TaskError::ShutDown,
+            End::Rejected(why) => TaskError::Rejected(why),
+        }))
+    }
+
+    fn claimed(&self) -> &AtomicBool {
+        &self.header.claimed
+    }
+
+    fn id(&self) -> u64 {
+        self.header.id
+    }
+
+    fn name(&self) -> &'static str {
+        self.header.meta.name
+    }
+
+    fn pool(&self) -> u32 {
+        self.header.pool
+    }
+}
+
+impl<F, T> Slot<Header, F, Result<T, TaskError>> {
+    /// Decides how the call ends, if that is still open.
+    fn decide(&self, value: Result<T, TaskError>) -> bool {
+        match self.resolve(value) {
+            Ok(waiter) => {
+                if let Some(waiter) = waiter {
+                    waiter.wake();
+                }
+                true
+            }
+            Err(late) => {
+                panics::contain(|| drop(late));
+                false
+            }
+        }
+    }
+}
+
+/// A function that a task can be made of: it takes the elements of the tuple `A`, up to eight.
+///
+/// Implemented for all functions and closures that can be called again and again, from any
+/// thread, with arguments that can be sent to one.
+#[diagnostic::on_unimplemented(
+    message = "this is not a function that a task can be made of",
+    label = "expected a function or closure with up to eight arguments of its own types",
+    note = "a task may run in another thread, and many times: it must be `Fn + Send + Sync + \
+            'static`, so it can't borrow, and what it shares must be shared by `Arc`"
+)]
+pub trait TaskFn<A>: Send + Sync + 'static {
+    /// What the function gives.
+    type Output;
+    #[doc(hidden)]
+    fn call(&self, args: A) -> Self::Output;
+}
+
+macro_rules! task_fn {
+    ($($arg:ident)*) => {
+        impl<Function, Output, $($arg),*> TaskFn<($($arg,)*)> for Function
+        where
+            Function: Fn($($arg),*) -> Output + Send + Sync + 'static,
+        {
+            type Output = Output;
+
+            #[allow(non_snake_case, reason = "the types' names serve as the variables'")]
+            fn call(&self, ($($arg,)*): ($($arg,)*)) -> Output {
+                self($($arg),*)
+            }
+        }
+    };
+}
+
+task_fn!();
+task_fn!(A);
+task_fn!(A B);
+task_fn!(A B C);
+task_fn!(A B C D);
+task_fn!(A B C D E);
+task_fn!(A B C D E F);
+task_fn!(A B C D E F G);
+task_fn!(A B C D E F G H);
+
+/// What a periodic task may give: nothing, or a `Result` whose error is logged.
+#[diagnostic::on_unimplemented(
+    message = "a periodic task returns `()` or a `Result`, not `{Self}`: nobody is there to get it"
+)]
+pub trait Ending {
+    #[doc(hidden)]
+    fn end(self, task: &'static str) -> Result<(), Failure>;
+}
+
+impl Ending for () {
+    fn end(self, _task: &'static str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<T, E: Display + Debug + Send + Sync + 'static> Ending for Result<T, E> {
+    fn end(self, task: &'static str) -> Result<(), Failure> {
+        self.map(drop).map_err(|error| Failure::new(task, error))
+    }
+}
+
+/// Tells at compile time whether a type is a `Result`: `Probe::<R>::IS_RESULT` is the inherent
+/// constant if it is, and, with [`NotResult`] in scope, the trait's if it is not.
+#[doc(hidden)]
+pub struct Probe<R>(PhantomData<R>);
+
+impl<T, E> Probe<Result<T, E>> {
+    pub const IS_RESULT: bool = true;
+}
+
+#[doc(hidden)]
+pub trait NotResult {
+    const IS_RESULT: bool = false;
+}
+
+impl<R> NotResult for Probe<R> {}
+
+/// Picks, by what the probe says, what a task that returns `R` gives: `T` for a `Result<T, E>`,
+/// whatever the program calls it, and `R` itself for anything else.
+#[doc(hidden)]
+pub struct Gives<const IS_RESULT: bool>;
+
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the error type of a task must be `Display + Debug + Send + Sync + 'static`",
+    note = "that is so for all that implement `std::error::Error` and can be sent, for `String` \
+            and for `anyhow::Error`; it lets `get()` give the error back as it was"
+)]
+pub trait Outcome<R> {
+    type Value;
+    fn outcome(task: &'static str, returned: R) -> Result<Self::Value, Failure>;
+}
+
+impl<T, E: Display + Debug + Send + Sync + 'static> Outcome<Result<T, E>> for Gives<true> {
+    type Value = T;
+
+    fn outcome(task: &'static str, returned: Result<T, E>) -> Result<T, Failure> {
+        returned.map_err(|error| Failure::new(task, error))
+    }
+}
+
+impl<R> Outcome<R> for Gives<false> {
+    type Value = R;
+
+    fn outcome(_task: &'static str, returned: R) -> Result<R, Failure> {
+        Ok(returned)
+    }
+}
+
+/// For a call that can't be taken on.
+pub(crate) fn rejected<T: Send + 'static>(
+    meta: &'static TaskMeta,
+    why: Rejection,
+) -> TaskResult<T> {
+    log::error!("task {} was not taken on: {why}", meta.name);
+    let (job, result) = call(meta, 0, || unreachable!("it is abandoned before it can run"));
+    job.abandon(End::Rejected(why));
+    result
+}
