@@ -66,7 +66,8 @@ impl Period {
 }
 
 /// What a periodic task does.
-pub(crate) type Body = Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>;
+#[doc(hidden)]
+pub type Body = Arc<dyn Fn() -> Result<(), Failure> + Send + Sync>;
 
 /// One periodic task in a scheduler.
 pub(crate) struct Row {
