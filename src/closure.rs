@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::clock::Eta;
 use crate::engine::Engine;
-use crate::error::Failure;
+use crate::error::{Failure, Rejection};
 use crate::group::{Group, group};
 use crate::result::TaskResult;
-use crate::task::{TaskFn, TaskMeta};
+use crate::task::{self, TaskFn, TaskMeta};
 
 /// A task declared at run time. `A` is the tuple of its arguments, `R` what it gives.
 ///
@@ -30,6 +30,8 @@ pub struct Task<A, R> {
     engine: Arc<Engine>,
     meta: &'static TaskMeta,
     function: Arc<Function<A, R>>,
+    /// Why it can't be called, if it can't.
+    refused: Option<Arc<Rejection>>,
 }
 
 type Function<A, R> = dyn Fn(A) -> Result<R, Failure> + Send + Sync;
@@ -58,21 +60,27 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
         name: &str,
         function: impl FnOnce(&'static TaskMeta) -> Arc<Function<A, R>>,
     ) -> Task<A, R> {
-        engine.take_name(name);
+        let refused = engine.take_name(name).err().map(Arc::new);
         let meta = TaskMeta::leak(name);
-        Task { engine, meta, function: function(meta) }
+        Task { engine, meta, function: function(meta), refused }
     }
 
     /// Enqueues the task with these arguments and returns at once.
     pub fn call(&self, args: A) -> TaskResult<R> {
-        self.engine.call(self.meta, self.work(args))
+        match &self.refused {
+            None => self.engine.call(self.meta, self.work(args)),
+            Some(why) => task::rejected(self.meta, (**why).clone()),
+        }
     }
 
     /// Has the task run with these arguments when `eta` comes: a delay or a time. See [`Eta`].
     ///
     /// One that is due already runs at once. For any other the huey must be started.
     pub fn schedule(&self, args: A, eta: impl Into<Eta>) -> TaskResult<R> {
-        self.engine.schedule(self.meta, eta.into(), self.work(args))
+        match &self.refused {
+            None => self.engine.schedule(self.meta, eta.into(), self.work(args)),
+            Some(why) => task::rejected(self.meta, (**why).clone()),
+        }
     }
 
     /// Enqueues the task once for each of several arguments.
@@ -103,7 +111,12 @@ impl<A, R> Task<A, R> {
 
 impl<A, R> Clone for Task<A, R> {
     fn clone(&self) -> Task<A, R> {
-        Task { engine: self.engine.clone(), meta: self.meta, function: self.function.clone() }
+        Task {
+            engine: self.engine.clone(),
+            meta: self.meta,
+            function: self.function.clone(),
+            refused: self.refused.clone(),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,14 +56,14 @@ impl Settings {
 pub(crate) struct Engine {
     pub(crate) name: String,
     settings: Settings,
-    /// What is wrong with the settings and the declarations. While there is anything, no call is
-    /// taken and the scheduler does not start.
+    /// What is wrong with the settings and the declarations: while there is anything, the
+    /// scheduler does not start.
     problems: Mutex<Vec<String>>,
-    /// The first problem, for calls to look at without the lock.
-    first_problem: OnceLock<String>,
+    /// What is wrong with the settings alone: if there is anything, no call is taken.
+    wrong_settings: Option<String>,
     names: Mutex<HashSet<String>>,
     /// Made by the first call, so that the runtime can still be configured before.
-    pool: OnceLock<Result<Arc<Pool>, Error>>,
+    pool: OnceLock<Result<Arc<Pool>, Rejection>>,
     scheduler: Scheduler,
     shut_down: OnceLock<()>,
     /// Of calls that ran in their callers.
@@ -120,28 +119,20 @@ pub struct Stats {
 
 impl Engine {
     pub(crate) fn new(name: String, settings: Settings) -> Engine {
-        let problems = settings.problems();
-        let engine = Engine {
+        let problems: Vec<_> =
+            settings.problems().iter().map(|problem| format!("{name:?}: {problem}")).collect();
+        problems.iter().for_each(|problem| log::error!("{problem}"));
+        Engine {
             scheduler: Scheduler::new(name.clone(), settings.clock.clone(), settings.interval),
             name,
             settings,
-            problems: Mutex::default(),
-            first_problem: OnceLock::new(),
+            wrong_settings: (!problems.is_empty()).then(|| problems.join("; ")),
+            problems: Mutex::new(problems),
             names: Mutex::default(),
             pool: OnceLock::new(),
             shut_down: OnceLock::new(),
             immediate: Mutex::default(),
-        };
-        problems.into_iter().for_each(|problem| engine.note_problem(problem));
-        engine
-    }
-
-    /// Remembers what is wrong; it comes back from `start` and from every call.
-    pub(crate) fn note_problem(&self, problem: String) {
-        let problem = format!("{:?}: {problem}", self.name);
-        log::error!("{problem}");
-        self.first_problem.get_or_init(|| problem.clone());
-        self.problems.lock().push(problem);
+        }
     }
 
     /// Everything that is wrong, as one error.
@@ -151,23 +142,34 @@ impl Engine {
     }
 
     /// Takes a name, which must be new.
-    pub(crate) fn take_name(&self, name: &str) {
-        if !self.names.lock().insert(name.to_owned()) {
-            self.note_problem(format!(
-                "two tasks are called {name:?}; expected a name of its own for each"
-            ));
+    ///
+    /// # Errors
+    /// Says so if it is not. Calls of that task are to be refused; `start` refuses, too.
+    pub(crate) fn take_name(&self, name: &str) -> Result<(), Rejection> {
+        if self.names.lock().insert(name.to_owned()) {
+            return Ok(());
         }
+        let problem = format!(
+            "{:?}: two tasks are called {name:?}; expected a name of its own for each",
+            self.name
+        );
+        log::error!("{problem}");
+        self.problems.lock().push(problem.clone());
+        Err(Rejection::Misconfigured(problem))
     }
 
-    fn pool(&self) -> Result<&Arc<Pool>, Rejection> {
-        let pool = self.pool.get_or_init(|| {
-            let limit = self.settings.pool_size.and_then(NonZeroUsize::new);
-            Ok(Pool::new(Runtime::get()?, limit.map(NonZeroUsize::get)))
-        });
-        if let Some(problem) = self.first_problem.get() {
+    #[inline]
+    fn pool(&self) -> Result<&Arc<Pool>, &Rejection> {
+        self.pool.get_or_init(|| self.make_pool()).as_ref()
+    }
+
+    #[cold]
+    fn make_pool(&self) -> Result<Arc<Pool>, Rejection> {
+        if let Some(problem) = &self.wrong_settings {
             return Err(Rejection::Misconfigured(problem.clone()));
         }
-        pool.as_ref().map_err(|why| Rejection::Runtime(why.to_string()))
+        let runtime = Runtime::get().map_err(|why| Rejection::Runtime(why.to_string()))?;
+        Ok(Pool::new(runtime, self.settings.pool_size))
     }
 
     /// Runs `work` as soon as there is a place for it.
@@ -181,7 +183,7 @@ impl Engine {
         }
         let pool = match self.pool() {
             Ok(pool) => pool,
-            Err(why) => return task::rejected(meta, why),
+            Err(why) => return task::rejected(meta, why.clone()),
         };
         let (job, result) = task::call(meta, pool.id(), work);
         log::debug!("enqueueing {} {}", meta.name, result.id());
@@ -189,32 +191,35 @@ impl Engine {
         result
     }
 
-    fn push(&self, pool: &Arc<Pool>, mut job: Arc<dyn Job>) {
+    #[inline]
+    fn push(&self, pool: &Arc<Pool>, job: Arc<dyn Job>) {
         let limit = self.settings.backlog.unwrap_or(usize::MAX);
-        while let Err(refused) = pool.push(job, limit) {
+        if let Err(refused) = pool.push(job, limit) {
+            self.push_later_or_never(pool, limit, refused);
+        }
+    }
+
+    #[cold]
+    fn push_later_or_never(&self, pool: &Arc<Pool>, limit: usize, mut refused: Refused) {
+        let waits = self.settings.when_full == WhenFull::Wait;
+        let job = loop {
             match refused {
-                Refused::Full(again) if self.settings.when_full == WhenFull::Wait => {
-                    job = again;
-                    if pool.wait_for_room(limit) == Waited::Ready {
-                        continue;
-                    }
-                    job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
-                }
-                Refused::Full(job) => {
-                    log::warn!(
-                        "{:?}: {} #{} rejected: the backlog is full ({limit})",
-                        self.name,
-                        job.name(),
-                        job.id()
-                    );
-                    job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
-                }
                 Refused::Closed(job) => {
                     job.abandon(End::ShutDown);
+                    return;
                 }
+                Refused::Full(job) if waits && pool.wait_for_room(limit) == Waited::Ready => {
+                    match pool.push(job, limit) {
+                        Ok(()) => return,
+                        Err(again) => refused = again,
+                    }
+                }
+                Refused::Full(job) => break job,
             }
-            return;
-        }
+        };
+        let (name, id) = (job.name(), job.id());
+        log::warn!("{:?}: {name} #{id} rejected: the backlog is full ({limit})", self.name);
+        job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
     }
 
     /// Runs `work` in the caller: for tests.
@@ -223,7 +228,7 @@ impl Engine {
         F: FnOnce() -> Result<T, Failure> + Send + 'static,
         T: Send + 'static,
     {
-        if let Some(problem) = self.first_problem.get() {
+        if let Some(problem) = &self.wrong_settings {
             return task::rejected(meta, Rejection::Misconfigured(problem.clone()));
         }
         let (job, result) = task::call(meta, 0, work);
@@ -258,7 +263,7 @@ impl Engine {
         }
         let pool = match self.pool() {
             Ok(pool) => pool,
-            Err(why) => return task::rejected(meta, why),
+            Err(why) => return task::rejected(meta, why.clone()),
         };
         let (job, result) = task::call(meta, pool.id(), work);
         if self.shut_down.get().is_some() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::error::TaskError;
-use crate::green::{self, Waited, Waiter};
+use crate::green::{self, Green, Waited, Waiter};
 use crate::result::{TaskResult, deadline};
 
 /// Several results, to be waited for together. Made by [`group`] and by a task's `map`.
@@ -176,14 +176,17 @@ impl<T: Send + 'static> AsCompleted<T> {
         let awaited = awaited.receiver().as_job();
         let mut first = self.arrivals.lock().ended.pop_front();
         if first.is_none() {
-            let place = green::lend(Some(|| awaited));
-            let waited = green::block_until(deadline, || {
+            let me = Green::current();
+            let place = me.as_ref().and_then(|me| me.lend(|| awaited));
+            let waited = green::block_until(me.as_deref(), deadline, || {
                 let mut arrivals = self.arrivals.lock();
                 first = arrivals.ended.pop_front();
                 arrivals.waiter = if first.is_none() { Some(Waiter::current()) } else { None };
                 first.is_some()
             });
-            place.reclaim();
+            if let Some(place) = place {
+                place.reclaim();
+            }
             match waited {
                 Waited::Ready => {}
                 Waited::TimedOut => return Err(TaskError::WaitTimedOut),

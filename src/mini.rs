@@ -71,8 +71,8 @@ impl MiniHuey {
         &self.engine.name
     }
 
-    /// Declares a closure as a task. A name that is taken makes every call of it, and
-    /// [`start`](MiniHuey::start), an error.
+    /// Declares a closure as a task. If the name is taken, every call of it is rejected, and
+    /// [`start`](MiniHuey::start) is an error.
     ///
     /// If the closure returns a `Result`, use [`try_task`](MiniHuey::try_task): only then does an
     /// `Err` count as the task's failure.
@@ -106,10 +106,11 @@ impl MiniHuey {
         period: impl Into<Period>,
         f: impl Fn() -> R + Send + Sync + 'static,
     ) {
-        self.engine.take_name(name);
-        let meta = TaskMeta::leak(name);
-        let body = Arc::new(move || f().end(meta.name));
-        self.engine.add_row(Row::new(meta, period.into(), body));
+        if self.engine.take_name(name).is_ok() {
+            let meta = TaskMeta::leak(name);
+            let body = Arc::new(move || f().end(meta.name));
+            self.engine.add_row(Row::new(meta, period.into(), body));
+        }
     }
 
     /// Starts the scheduler, and returns at once. Periodic tasks that `#[task]` declares for this
@@ -121,7 +122,8 @@ impl MiniHuey {
     pub fn start(&self) -> Result<(), Error> {
         let mut adopted = Vec::new();
         for declared in self.declared.lock().find(&self.engine).unwrap_or_default() {
-            self.engine.take_name(declared.meta.name);
+            // Remembered by the engine, which then refuses to start.
+            let _ = self.engine.take_name(declared.meta.name);
             adopted.extend(declared.row().map(Arc::new));
         }
         // A huey that is being made starts in its own initialiser, before a declaration can find

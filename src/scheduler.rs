@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta, nanos};
-use crate::green::{self, Job, Pool, Waiter, block_until};
+use crate::green::{self, Green, Job, Pool, Waiter, block_until};
 use crate::periodic::{Fired, Row};
 use crate::timetable::Timetable;
 
@@ -184,6 +184,7 @@ fn notify(shared: &Weak<Shared>) {
 
 impl Shared {
     fn run(self: Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, mut source: Option<Source>) {
+        let me = Green::current();
         loop {
             self.state.lock().news = false;
             self.adopt(&mut source);
@@ -197,7 +198,7 @@ impl Shared {
             let sleep = if more { Some(Duration::ZERO) } else { self.sleep(source.is_some()) };
             let deadline = sleep.and_then(|sleep| Instant::now().checked_add(sleep));
             let mut runs = true;
-            block_until(deadline, || {
+            block_until(me.as_deref(), deadline, || {
                 let mut state = self.state.lock();
                 runs = state.running == Some(this_loop);
                 let done = state.news || !runs;

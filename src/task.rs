@@ -35,8 +35,6 @@ impl TaskMeta {
 pub(crate) struct Header {
     meta: &'static TaskMeta,
     id: u64,
-    pool: u32,
-    claimed: AtomicBool,
 }
 
 /// Makes one call of a task, for the pool with this number. It runs when the job does.
@@ -49,8 +47,7 @@ where
     F: FnOnce() -> Result<T, Failure> + Send + 'static,
     T: Send + 'static,
 {
-    let header = Header { meta, id: next_id(), pool, claimed: AtomicBool::new(false) };
-    let (slot, receiver) = slot::slot(header, work);
+    let (slot, receiver) = slot::slot(Header { meta, id: next_id() }, pool, work);
     (slot, TaskResult::new(receiver))
 }
 
@@ -82,7 +79,7 @@ where
         let Some(work) = self.begin() else {
             return Ran::NotRun;
         };
-        let Header { meta, id, .. } = self.header;
+        let Header { meta, id } = self.header;
         let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
         let (value, ran) = match panics::catch(meta.name, work) {
             Ok(Ok(value)) => (Ok(value), Ran::Finished),
@@ -99,7 +96,7 @@ where
             let seconds = start.elapsed().as_secs_f64();
             log::debug!("executed {} #{id} in {seconds:.6} s", meta.name);
         }
-        self.decide(value);
+        self.end(value);
         ran
     }
 
@@ -113,7 +110,7 @@ where
                 }
             }
         }
-        self.decide(Err(match end {
+        self.end(Err(match end {
             End::StackOverflow => TaskError::StackOverflow,
             End::ShutDown => TaskError::ShutDown,
             End::Rejected(why) => TaskError::Rejected(why),
@@ -121,7 +118,7 @@ where
     }
 
     fn claimed(&self) -> &AtomicBool {
-        &self.header.claimed
+        &self.claimed
     }
 
     fn id(&self) -> u64 {
@@ -133,25 +130,20 @@ where
     }
 
     fn pool(&self) -> u32 {
-        self.header.pool
+        self.pool
     }
 }
 
 impl<F, T> Slot<Header, F, Result<T, TaskError>> {
-    /// Decides how the call ends, if that is still open.
-    fn decide(&self, value: Result<T, TaskError>) -> bool {
-        match self.resolve(value) {
-            Ok(waiter) => {
-                if let Some(waiter) = waiter {
-                    waiter.wake();
-                }
-                true
-            }
-            Err(late) => {
-                panics::contain(|| drop(late));
-                false
-            }
+    /// Ends the call so, if that is still open.
+    #[inline]
+    fn end(&self, value: Result<T, TaskError>) -> bool {
+        let ended = self.resolve(value);
+        if let Err(late) = ended {
+            panics::contain(|| drop(late));
+            return false;
         }
+        true
     }
 }
 

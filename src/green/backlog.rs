@@ -25,8 +25,11 @@ pub(crate) struct Backlog<J, R> {
     queue: VecDeque<J>,
     /// How many may run at a moment, and how many do.
     limit: usize,
+    /// Not counted if there is no limit.
     places_taken: usize,
     crews: Vec<Crew<R>>,
+    /// How many crews have a standby.
+    standbys: usize,
     next_crew: usize,
 }
 
@@ -69,6 +72,7 @@ impl<J: Entry, R> Backlog<J, R> {
             queue: VecDeque::new(),
             limit,
             places_taken: 0,
+            standbys: 0,
             crews: (0..workers).map(|_| crew()).collect(),
             next_crew: 0,
         }
@@ -90,14 +94,15 @@ impl<J: Entry, R> Backlog<J, R> {
     }
 
     /// If there is work that could run and a crew without standby, makes one.
+    #[inline]
     pub(crate) fn help(&mut self, near: Option<usize>) -> Help<R> {
-        if !self.has_work() {
+        if self.standbys == self.crews.len() || !self.has_work() {
             return Help::None;
         }
         let Some(crew) = self.crew_to_help(near) else {
             return Help::None;
         };
-        self.crews[crew].standby = true;
+        self.set_standby(crew, true);
         match self.crews[crew].idle.pop() {
             Some(runner) => Help::Wake(runner),
             None => Help::Spawn(crew),
@@ -111,7 +116,7 @@ impl<J: Entry, R> Backlog<J, R> {
             return Some(near);
         }
         // One standby is enough for one piece of work; for more, have other workers join in.
-        if self.crews.iter().any(|crew| crew.standby) && self.queue.len() + self.urgent.len() < 2 {
+        if self.standbys > 0 && self.queue.len() + self.urgent.len() < 2 {
             return None;
         }
         let workers = self.crews.len();
@@ -123,11 +128,21 @@ impl<J: Entry, R> Backlog<J, R> {
 
     /// A runner that `help` asked for can't be had.
     pub(crate) fn no_help(&mut self, crew: usize) {
-        self.crews[crew].standby = false;
+        self.set_standby(crew, false);
+    }
+
+    fn set_standby(&mut self, crew: usize, standby: bool) {
+        self.crews[crew].standby = standby;
+        if standby {
+            self.standbys += 1;
+        } else {
+            self.standbys -= 1;
+        }
     }
 
     /// What a runner of `crew` is to do. `standby` tells whether it is the crew's standby, and is
     /// kept by the runner between two calls.
+    #[inline]
     pub(crate) fn next(&mut self, crew: usize, standby: &mut bool, me: &R) -> Next<J, R>
     where
         R: Clone,
@@ -139,43 +154,53 @@ impl<J: Entry, R> Backlog<J, R> {
         if let Some(next) = self.take_work() {
             if *standby {
                 *standby = false;
-                self.crews[crew].standby = false;
-            }
-            if matches!(next, Next::Run(_)) {
-                self.places_taken += 1;
+                self.set_standby(crew, false);
             }
             return next;
         }
         if !*standby && !self.crews[crew].standby {
             // Work often comes right after work: be there for it, for one round of the worker.
             *standby = true;
-            self.crews[crew].standby = true;
+            self.set_standby(crew, true);
             return Next::Yield;
         }
         if *standby {
             *standby = false;
-            self.crews[crew].standby = false;
+            self.set_standby(crew, false);
         }
         self.crews[crew].idle.push(me.clone());
         Next::Rest
     }
 
+    #[inline]
     fn take_work(&mut self) -> Option<Next<J, R>> {
         if self.places_taken >= self.limit {
             return None;
         }
         if let Some(job) = self.urgent.pop_front() {
-            return Some(Self::run_or_skip(job));
+            return Some(self.run_or_skip(job));
         }
         if let Some(runner) = self.returning.pop_front() {
             self.places_taken += 1;
             return Some(Next::Call(runner));
         }
-        self.queue.pop_front().map(Self::run_or_skip)
+        let job = self.queue.pop_front()?;
+        Some(self.run_or_skip(job))
     }
 
-    fn run_or_skip(job: J) -> Next<J, R> {
-        if job.claim() { Next::Run(job) } else { Next::Skip(job) }
+    #[inline]
+    fn run_or_skip(&mut self, job: J) -> Next<J, R> {
+        if !job.claim() {
+            return Next::Skip(job);
+        }
+        if self.is_limited() {
+            self.places_taken += 1;
+        }
+        Next::Run(job)
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limit < usize::MAX
     }
 
     /// Work is done, or lends its place while it waits. Gives whoever has it next, if that is one

@@ -57,36 +57,39 @@ enum Letter {
     Run(Box<dyn FnOnce() + Send>),
 }
 
-/// What only the worker's own thread touches.
+/// What only the worker's own thread touches, but for the words below.
 struct Local {
-    hub: Cell<Option<&'static Hub>>,
     timers: RefCell<Timers<Coroutine>>,
     /// What the timerfd is armed for.
     armed: Cell<u64>,
-    /// Ticks left until the next look at the clock, and how many there were.
-    ticks: Cell<u32>,
+    /// How many ticks there were between the last two looks at the clock.
     stride: Cell<u32>,
     last_look: Cell<u64>,
     last_turn: Cell<u64>,
     /// When the selector was last seen to run.
     last_select: Cell<u64>,
-    /// All step aside: who becomes ready is held back until the selector ran.
-    aside: Cell<bool>,
+    /// Who became ready while all step aside.
     held_back: RefCell<Vec<Coroutine>>,
+}
+
+// Touched by every task: words without a destructor, which cost one instruction to reach.
+thread_local! {
+    static HUB: Cell<Option<&'static Hub>> = const { Cell::new(None) };
+    /// Ticks left until the next look at the clock.
+    static TICKS: Cell<u32> = const { Cell::new(0) };
+    /// All step aside: who becomes ready is held back until the selector ran.
+    static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
 thread_local! {
     static LOCAL: Local = const {
         Local {
-            hub: Cell::new(None),
             timers: RefCell::new(Timers::new()),
             armed: Cell::new(u64::MAX),
-            ticks: Cell::new(0),
             stride: Cell::new(1),
             last_look: Cell::new(0),
             last_turn: Cell::new(0),
             last_select: Cell::new(0),
-            aside: Cell::new(false),
             held_back: RefCell::new(Vec::new()),
         }
     };
@@ -94,7 +97,7 @@ thread_local! {
 
 /// The hub of the calling thread, if it is a worker.
 pub(crate) fn current() -> Option<&'static Hub> {
-    LOCAL.with(|local| local.hub.get())
+    HUB.get()
 }
 
 /// Nanoseconds on the clock that timers go by.
@@ -111,20 +114,20 @@ fn to_nanos(instant: Instant) -> u64 {
 /// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
 const WAKER_FLAG: usize = 0x8000_0000;
 
-impl Local {
-    fn ready(&self, coroutine: &Coroutine) {
-        if self.aside.get() {
-            self.held_back.borrow_mut().push(coroutine.clone());
-        } else {
-            coroutine.unpark();
-        }
+/// Puts a green thread of this worker into its queue.
+fn ready(coroutine: &Coroutine) {
+    if ASIDE.get() {
+        LOCAL.with(|local| local.held_back.borrow_mut().push(coroutine.clone()));
+    } else {
+        coroutine.unpark();
     }
+}
 
-    fn selected(&self) {
-        self.last_select.set(now());
-        if self.aside.replace(false) {
-            self.held_back.take().iter().for_each(Coroutine::unpark);
-        }
+/// The selector ran: whoever was held back may go.
+fn selected() {
+    LOCAL.with(|local| local.last_select.set(now()));
+    if ASIDE.replace(false) {
+        LOCAL.with(|local| local.held_back.take()).iter().for_each(Coroutine::unpark);
     }
 }
 
@@ -147,7 +150,7 @@ impl Hub {
             Ok(timer) => timer,
             Err(error) => return ready(Err(error.into())),
         };
-        LOCAL.with(|local| local.hub.set(Some(self)));
+        HUB.set(Some(self));
         if self.waker.set(timer.waker()).is_err() {
             unreachable!("a hub has one coroutine");
         }
@@ -158,7 +161,7 @@ impl Hub {
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
             // this worker, any other comes from the selector.
             if timer.wait_io() & !WAKER_FLAG != 0 {
-                LOCAL.with(Local::selected);
+                selected();
             }
         }
     }
@@ -175,7 +178,7 @@ impl Hub {
             };
             for letter in letters {
                 match letter {
-                    Letter::Unpark(coroutine) => LOCAL.with(|local| local.ready(&coroutine)),
+                    Letter::Unpark(coroutine) => ready(&coroutine),
                     Letter::Run(action) => action(),
                 }
             }
@@ -185,7 +188,7 @@ impl Hub {
             local.last_turn.set(now);
             let mut timers = local.timers.borrow_mut();
             while let Some(coroutine) = timers.pop_due(now) {
-                local.ready(&coroutine);
+                ready(&coroutine);
             }
         });
     }
@@ -193,7 +196,7 @@ impl Hub {
     /// Sets the timerfd to the earliest deadline.
     fn arm(&self) {
         LOCAL.with(|local| {
-            if local.aside.get() {
+            if ASIDE.get() {
                 return self.set_timer_fd(0);
             }
             let Some(next) = local.timers.borrow().next() else {
@@ -223,15 +226,14 @@ impl Hub {
 
     /// Called by whoever keeps the worker busy, between two pieces of work. Gives true if it took
     /// a turn of the hub: then others may be ready, and the caller should let them run.
+    #[inline]
     pub(crate) fn tick(&self) -> bool {
-        LOCAL.with(|local| {
-            let ticks = local.ticks.get();
-            if ticks > 0 {
-                local.ticks.set(ticks - 1);
-                return false;
-            }
-            self.look_at_clock(local)
-        })
+        let ticks = TICKS.get();
+        if ticks > 0 {
+            TICKS.set(ticks - 1);
+            return false;
+        }
+        LOCAL.with(|local| self.look_at_clock(local))
     }
 
     #[cold]
@@ -245,12 +247,12 @@ impl Hub {
             let times_too_long = (since.as_nanos() / LOOK_EVERY.as_nanos()) as u32;
             local.stride.set((stride / times_too_long).max(1));
         }
-        local.ticks.set(local.stride.get());
+        TICKS.set(local.stride.get());
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
         if due {
             self.turn(now);
             let select_due = now.saturating_sub(local.last_select.get());
-            if select_due >= SELECT_EVERY.as_nanos() as u64 && !local.aside.replace(true) {
+            if select_due >= SELECT_EVERY.as_nanos() as u64 && !ASIDE.replace(true) {
                 self.set_timer_fd(0);
             }
         }
@@ -259,14 +261,8 @@ impl Hub {
 
     /// Lets the other green threads of this worker run. In a green thread of this hub only.
     pub(crate) fn yield_now(&self) {
-        let aside = LOCAL.with(|local| {
-            let aside = local.aside.get();
-            if aside {
-                local.held_back.borrow_mut().push(may::coroutine::current());
-            }
-            aside
-        });
-        if aside {
+        if ASIDE.get() {
+            LOCAL.with(|local| local.held_back.borrow_mut().push(may::coroutine::current()));
             may::coroutine::park();
         } else {
             may::coroutine::yield_now();
@@ -275,21 +271,21 @@ impl Hub {
 
     /// Puts a parked green thread of this hub into the worker's queue. From any thread.
     pub(super) fn unpark(&self, coroutine: &Coroutine) {
-        let here = LOCAL.with(|local| {
-            let here = local.hub.get().is_some_and(|hub| std::ptr::eq(hub, self));
-            if here {
-                local.ready(coroutine);
-            }
-            here
-        });
-        if !here {
+        if self.is_here() {
+            ready(coroutine);
+        } else {
             self.post(Letter::Unpark(coroutine.clone()));
         }
     }
 
+    /// The calling thread is this hub's worker.
+    fn is_here(&self) -> bool {
+        current().is_some_and(|hub| std::ptr::eq(hub, self))
+    }
+
     /// Runs `action` on the worker: at once if this is its thread, else when the hub comes to it.
     pub(super) fn run_here(&self, action: impl FnOnce() + Send + 'static) {
-        if current().is_some_and(|hub| std::ptr::eq(hub, self)) {
+        if self.is_here() {
             action();
         } else {
             self.post(Letter::Run(Box::new(action)));

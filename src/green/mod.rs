@@ -33,8 +33,8 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
-pub(crate) use pool::{Books, End, Job, Pool, Ran, Refused, lend};
-pub(crate) use runtime::{Runtime, page_size, runtime_of, stack_size};
+pub(crate) use pool::{Books, End, Job, Pool, Ran, Refused};
+pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};
 
@@ -50,7 +50,7 @@ pub(crate) use waiter::{Waited, Waiter, block_until};
 pub fn sleep(duration: Duration) {
     // A deadline that can't be told is some 584 years away.
     let deadline = Instant::now().checked_add(duration);
-    block_until(deadline, || false);
+    block_until(Green::current().as_deref(), deadline, || false);
 }
 
 /// Lets other green threads run. On an OS thread: other OS threads.
@@ -60,12 +60,7 @@ pub fn sleep(duration: Duration) {
 /// ```
 pub fn yield_now() {
     match Green::current() {
-        Some(green) if !std::thread::panicking() => {
-            green.hub.tick();
-            green.hub.yield_now();
-            overflow::enter(&green);
-        }
-        Some(_) => {}
+        Some(green) => green.yield_now(),
         None => std::thread::yield_now(),
     }
 }

@@ -20,7 +20,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
 
 use super::hub::Hub;
@@ -55,37 +55,51 @@ pub(super) fn leave() {
     ACTIVE.set(ptr::null());
 }
 
-/// Bytes of stack left to the calling green thread; None if we don't know its stack.
-fn stack_left() -> Option<usize> {
+/// The green thread whose stack the caller runs on, and how many bytes of it are left; None if
+/// that can't be told at a glance.
+#[inline]
+fn here() -> Option<(&'static Green, usize)> {
     let green = ACTIVE.get();
     if green.is_null() {
         return None;
     }
     // SAFETY: ACTIVE is null or a green thread that is alive: it is set by the running one, and
-    // cleared by `leave` before that ends.
-    let bottom = unsafe { (*green).stack_bottom };
-    let here = &raw const green as usize;
-    // A caller on another stack (a coroutine that may runs and we did not make, after a wait of
-    // may's own) is no concern of ours.
-    here.checked_sub(bottom).filter(|left| *left < super::stack_size())
+    // cleared by `leave` before that ends. The reference goes no further than the caller's frame.
+    let green = unsafe { &*green };
+    let frame = 0u8;
+    // After a wait of may's own the caller may run on another stack than the active one's.
+    let left = (&raw const frame as usize).wrapping_sub(green.stack_bottom);
+    (left < green.stack_size).then_some((green, left))
+}
+
+/// The calling green thread, if it is one that we made and that can be told at a glance.
+#[inline]
+pub(super) fn active() -> Option<Arc<Green>> {
+    let (green, _) = here()?;
+    // SAFETY: `green` is alive (see `here`), and is inside an Arc as all of them are; the clone
+    // made of that pointer counts itself.
+    unsafe {
+        Arc::increment_strong_count(green);
+        Some(Arc::from_raw(green))
+    }
 }
 
 /// Overflows now if the library might overflow while it holds a lock, which then would stay
 /// locked for good.
+#[inline]
 pub(super) fn probe() {
-    if let Some(left) = stack_left()
+    if let Some((green, left)) = here()
         && left < RESERVE
     {
-        let green = ACTIVE.get();
-        // SAFETY: ACTIVE is alive, as above. Below the bottom is the guard page: the read does
-        // not return, the handler ends this green thread.
-        unsafe { ptr::read_volatile(((*green).stack_bottom - 1) as *const u8) };
+        // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
+        // this green thread.
+        unsafe { ptr::read_volatile((green.stack_bottom - 1) as *const u8) };
     }
 }
 
 /// The calling green thread has enough of its stack left to run another job on it.
 pub(super) fn has_room_for_one_more() -> bool {
-    stack_left().is_some_and(|left| left > ROOM_FOR_ONE_MORE)
+    here().is_some_and(|(_, left)| left > ROOM_FOR_ONE_MORE)
 }
 
 /// Puts our handler in front of generator's, which is installed when the first coroutine starts:
@@ -115,7 +129,7 @@ unsafe extern "C" fn handle(
     let address = unsafe { (*info).si_addr() } as usize;
     let green = ACTIVE.get();
     if !green.is_null() {
-        // SAFETY: ACTIVE is null or alive (see `stack_left`), and it runs right now: what it holds
+        // SAFETY: ACTIVE is null or alive (see `here`), and it runs right now: what it holds
         // of its own Arc is on its stack, which is never unwound, so it stays alive for good.
         let green = unsafe { &*green };
         let bottom = green.stack_bottom;

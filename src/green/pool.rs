@@ -1,7 +1,7 @@
 //! Recycled green threads ("runners") that run the jobs of one backlog, at most `limit` at a
 //! moment. A job runs in a green thread of its own: if it blocks, another runner goes on.
 //!
-//! A job that waits for another ([`lend`]) gives its place to the pool meanwhile, to the job that
+//! A job that waits for another ([`Green::lend`]) gives its place to the pool meanwhile, to the job that
 //! it waits for first, and takes one again before it runs on.
 
 use std::collections::VecDeque;
@@ -129,9 +129,17 @@ struct Settled {
 }
 
 impl Settled {
-    fn finish(self) {
-        panics::contain(|| drop(self.job));
-        self.wake.into_iter().for_each(Waiter::wake);
+    #[inline]
+    fn finish(self, returning: Option<Arc<Green>>) {
+        if let Some(job) = self.job {
+            panics::contain(|| drop(job));
+        }
+        if !self.wake.is_empty() {
+            self.wake.into_iter().for_each(Waiter::wake);
+        }
+        if let Some(returning) = returning {
+            returning.call();
+        }
     }
 }
 
@@ -198,7 +206,8 @@ impl Pool {
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
     pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
-        let place = lend(None::<fn() -> Arc<dyn Job>>);
+        let me = Green::current();
+        let place = me.as_ref().and_then(Green::lend_to_any);
         let has_room = |state: &mut State| {
             let room = state.books.waiting < limit || state.closed;
             if !room {
@@ -206,15 +215,17 @@ impl Pool {
             }
             room
         };
-        let waited = block_until(None, || has_room(&mut self.state.lock()));
-        place.reclaim();
+        let waited = block_until(me.as_deref(), None, || has_room(&mut self.state.lock()));
+        if let Some(place) = place {
+            place.reclaim();
+        }
         waited
     }
 
     /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
     /// [`Pool::runs_caller`].
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
-        block_until(deadline, || {
+        block_until(Green::current().as_deref(), deadline, || {
             let mut state = self.state.lock();
             let idle = state.books.waiting == 0 && state.books.begun == 0;
             if !idle {
@@ -325,6 +336,7 @@ impl Pool {
 
     /// The job with this number ended: enters it in the books. What it gives is for after the
     /// lock: the job, whose destructor may be foreign code, and whoever waits for all to end.
+    #[inline]
     fn settle(&self, state: &mut State, number: usize, ran: Ran) -> Settled {
         state.books.begun -= 1;
         match ran {
@@ -332,11 +344,11 @@ impl Pool {
             Ran::Failed => state.books.failed += 1,
             Ran::NotRun => state.books.abandoned += 1,
         }
-        let idle = state.books.begun == 0 && state.books.waiting == 0;
-        Settled {
-            job: state.running[number].take(),
-            wake: if idle { std::mem::take(&mut state.for_idle) } else { Vec::new() },
+        let mut wake = Vec::new();
+        if state.books.begun == 0 && state.books.waiting == 0 && !state.for_idle.is_empty() {
+            wake = std::mem::take(&mut state.for_idle);
         }
+        Settled { job: state.running[number].take(), wake }
     }
 
     /// The stack of `runner` overflowed: nothing of it will run again.
@@ -368,7 +380,7 @@ impl Pool {
                 );
                 job.abandon(End::StackOverflow);
             }
-            settled.finish();
+            settled.finish(None);
         }
         if let Some(returning) = returning {
             returning.call();
@@ -393,7 +405,7 @@ impl Pool {
         state.free_numbers.push(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
-        settled.finish();
+        settled.finish(None);
     }
 }
 
@@ -413,109 +425,109 @@ impl Green {
         let mut ran = None;
         loop {
             let mut state = pool.state.lock();
-            let mut returning = None;
             let mut settled = Settled::default();
+            let mut returning = None;
             if let Some(ran) = ran.take() {
                 settled = pool.settle(&mut state, member.number, ran);
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
-                if member.has_place.swap(false, Ordering::Relaxed) {
+                if pool.limited && member.has_place.swap(false, Ordering::Relaxed) {
                     returning = state.backlog.give_place();
                 }
             }
-            let mut ends = false;
-            let next = state.backlog.next(crew, &mut standby, &self);
-            if let Next::Run(job) = &next {
-                state.running[member.number] = Some(job.clone());
-                state.books.waiting -= 1;
-                state.books.begun += 1;
-                settled.wake.extend(state.for_room.pop_front());
-                let help = state.backlog.help(Some(crew));
-                pool.note(&state);
-                let errand = pool.muster(&mut state, help).unwrap_or(Errand::None);
-                drop(state);
-                pool.run_errand(errand);
-            } else {
-                let most = if state.closed { 0 } else { MOST_IDLE };
-                ends = matches!(next, Next::Rest) && state.backlog.no_rest(crew, most);
-                if ends {
-                    state.free_numbers.push(member.number);
-                }
-                drop(state);
-            }
-            settled.finish();
-            if let Some(returning) = returning {
-                returning.call();
-            }
-            match next {
+            match state.backlog.next(crew, &mut standby, &self) {
                 Next::Run(job) => {
-                    member.has_place.store(true, Ordering::Relaxed);
+                    let running: *const dyn Job = &*job;
+                    state.running[member.number] = Some(job);
+                    state.books.waiting -= 1;
+                    state.books.begun += 1;
+                    if !state.for_room.is_empty() {
+                        settled.wake.extend(state.for_room.pop_front());
+                    }
+                    let help = state.backlog.help(Some(crew));
+                    let errand = pool.muster(&mut state, help).unwrap_or(Errand::None);
+                    pool.note(&state);
+                    drop(state);
+                    settled.finish(returning);
+                    pool.run_errand(errand);
+                    if pool.limited {
+                        member.has_place.store(true, Ordering::Relaxed);
+                    }
                     overflow::enter(&self);
-                    ran = Some(job.run());
-                    drop(job);
+                    // SAFETY: the pool holds the job in `running` until this runner settles it,
+                    // which is the next thing it does, or until the runner is dead.
+                    ran = Some(unsafe { (*running).run() });
                     if self.hub.tick() {
                         pool.state.lock().backlog.step_aside(crew);
                         self.hub.yield_now();
                         pool.state.lock().backlog.step_back(crew);
                     }
                 }
-                Next::Skip(job) => panics::contain(|| drop(job)),
-                Next::Call(runner) => runner.call(),
-                Next::Yield => self.hub.yield_now(),
-                Next::Rest if ends => return,
+                Next::Skip(job) => {
+                    drop(state);
+                    settled.finish(returning);
+                    panics::contain(|| drop(job));
+                }
+                Next::Call(runner) => {
+                    drop(state);
+                    settled.finish(returning);
+                    runner.call();
+                }
+                Next::Yield => {
+                    drop(state);
+                    settled.finish(returning);
+                    self.hub.yield_now();
+                }
                 Next::Rest => {
+                    let most = if state.closed { 0 } else { MOST_IDLE };
+                    let ends = state.backlog.no_rest(crew, most);
+                    if ends {
+                        state.free_numbers.push(member.number);
+                    }
+                    drop(state);
+                    settled.finish(returning);
+                    if ends {
+                        return;
+                    }
                     self.sleep_until_called();
                     standby = true;
                 }
             }
         }
     }
-}
 
-/// Gives the calling job's place to its pool while it waits; `awaited` is the job that it waits
-/// for. On an OS thread, and in a green thread that runs no job, nothing happens.
-pub(crate) fn lend(awaited: Option<impl FnOnce() -> Arc<dyn Job>>) -> Lent {
-    Lent(Green::current().and_then(|green| green.lend(awaited)))
-}
-
-/// A place that was lent. To have it back call [`Lent::reclaim`]: there is no `Drop`, because a
-/// job that ends while its place is lent does not need it again.
-#[must_use]
-pub(crate) struct Lent(Option<Arc<Green>>);
-
-impl Lent {
-    /// Waits until the pool has a place for the caller again.
-    pub(crate) fn reclaim(self) {
-        let Some(green) = self.0 else { return };
-        let Some(member) = &green.member else { return };
-        if !member.pool.state.lock().backlog.take_place(green.clone()) {
-            green.sleep_until_called();
+    /// Gives the place of the job that runs here to its pool while it waits for `awaited`. None
+    /// if there is nothing to give back: it runs no job, or its pool has no limit.
+    #[inline]
+    pub(crate) fn lend(
+        self: &Arc<Green>,
+        awaited: impl FnOnce() -> Arc<dyn Job>,
+    ) -> Option<Lent> {
+        let pool = &self.member.as_ref()?.pool;
+        // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
+        // either true after it was pushed later, and stands behind.
+        let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
+        if !pool.limited && !hurry {
+            return None;
         }
-        // ORDERING: Relaxed, only this green thread touches it.
-        member.has_place.store(true, Ordering::Relaxed);
+        self.lend_now(Some(awaited()))
     }
-}
 
-impl Green {
-    fn lend(
-        self: Arc<Green>,
-        awaited: Option<impl FnOnce() -> Arc<dyn Job>>,
-    ) -> Option<Arc<Green>> {
+    /// As [`lend`](Green::lend), to whoever is next.
+    pub(crate) fn lend_to_any(self: &Arc<Green>) -> Option<Lent> {
+        self.lend_now(None)
+    }
+
+    fn lend_now(self: &Arc<Green>, awaited: Option<Arc<dyn Job>>) -> Option<Lent> {
         if std::thread::panicking() {
             return None;
         }
+        overflow::probe();
         let member = self.member.as_ref()?;
         let pool = &member.pool;
         // ORDERING: Relaxed, only this green thread touches it.
         let lends = pool.limited && member.has_place.load(Ordering::Relaxed);
-        // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
-        // either true after it was pushed later, and stands behind.
-        let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
-        if !lends && !hurry {
-            return None;
-        }
         // ORDERING: Relaxed, a hint: whoever pops it claims it under the lock.
         let awaited = awaited
-            .map(|job| job())
             .filter(|job| !job.claimed().load(Ordering::Relaxed) && job.pool() == pool.id);
         let mut state = pool.state.lock();
         if let Some(job) = &awaited {
@@ -532,8 +544,8 @@ impl Green {
                 return None;
             }
             (mustered, _) => {
-                // ORDERING: Relaxed, only this green thread touches it.
                 if lends {
+                    // ORDERING: Relaxed, only this green thread touches it.
                     member.has_place.store(false, Ordering::Relaxed);
                 }
                 drop(state);
@@ -543,6 +555,24 @@ impl Green {
         if let Some(returning) = returning {
             returning.call();
         }
-        lends.then_some(self.clone())
+        lends.then(|| Lent(self.clone()))
+    }
+}
+
+/// A place that was lent. There is no `Drop` that takes it back, because a job that ends while
+/// its place is lent does not need it again.
+#[must_use]
+pub(crate) struct Lent(Arc<Green>);
+
+impl Lent {
+    /// Waits until the pool has a place for the caller again.
+    pub(crate) fn reclaim(self) {
+        let Lent(green) = self;
+        let Some(member) = &green.member else { return };
+        if !member.pool.state.lock().backlog.take_place(green.clone()) {
+            green.sleep_until_called();
+        }
+        // ORDERING: Relaxed, only this green thread touches it.
+        member.has_place.store(true, Ordering::Relaxed);
     }
 }

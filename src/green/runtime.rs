@@ -197,10 +197,10 @@ impl Runtime {
     }
 
     /// Makes the green thread that `reserve_green` counted, on the calling worker. `body` gets
-    /// its hub and the lowest address of its stack, and must not unwind.
+    /// its hub, and the lowest address and the size of its stack, and must not unwind.
     pub(super) fn spawn_reserved(
         &'static self,
-        body: impl FnOnce(&'static Hub, usize) + Send + 'static,
+        body: impl FnOnce(&'static Hub, (usize, usize)) + Send + 'static,
     ) -> Result<(), String> {
         let Some(hub) = hub::current() else {
             unreachable!("green threads are made on the worker that they run on");
@@ -212,7 +212,7 @@ impl Runtime {
             let here = 0u8;
             // Above this frame are some hundred bytes of generator's: less than a page.
             let top = (&raw const here as usize).next_multiple_of(page_size());
-            body(hub, top - size);
+            body(hub, (top - size, size));
             overflow::leave();
             self.release_green();
         };
@@ -243,8 +243,8 @@ impl Runtime {
         self.live.fetch_add(1, Ordering::Relaxed);
         let Some(hub) = self.hubs.first() else { return };
         hub.run_here(move || {
-            let spawned = self.spawn_reserved(move |hub, stack_bottom| {
-                let green = super::Green::adopt(hub, None, stack_bottom);
+            let spawned = self.spawn_reserved(move |hub, stack| {
+                let green = super::Green::adopt(hub, None, stack);
                 overflow::enter(&green);
                 body();
             });
@@ -260,14 +260,6 @@ pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
     match RUNTIME.get() {
         Some(Ok(runtime)) => runtime,
         _ => unreachable!("a hub runs, so the runtime was started"),
-    }
-}
-
-/// Bytes of stack that green threads have.
-pub(crate) fn stack_size() -> usize {
-    match RUNTIME.get() {
-        Some(Ok(runtime)) => runtime.stack_size,
-        _ => DEFAULT_STACK,
     }
 }
 

@@ -9,6 +9,7 @@ use may::coroutine::Coroutine;
 use super::hub::{self, Hub};
 use super::overflow;
 use super::pool::Member;
+use super::waiter::Waiter;
 
 /// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the
 /// first time that it waits for something of ours.
@@ -20,8 +21,9 @@ pub(crate) struct Green {
     pub(crate) member: Option<Member>,
     /// What [`Green::sleep_until_called`] waits for.
     called: AtomicBool,
-    /// The lowest address of its stack; zero if we did not make it.
+    /// The lowest address of its stack, and the size of it; zero if we did not make it.
     pub(super) stack_bottom: usize,
+    pub(super) stack_size: usize,
     /// Links the green threads that overflowed, until the hub has seen to them.
     pub(super) next_overflowed: AtomicPtr<Green>,
 }
@@ -33,7 +35,7 @@ impl Green {
     pub(super) fn adopt(
         hub: &'static Hub,
         member: Option<Member>,
-        stack_bottom: usize,
+        (stack_bottom, stack_size): (usize, usize),
     ) -> Arc<Green> {
         let green = Arc::new(Green {
             coroutine: may::coroutine::current(),
@@ -41,6 +43,7 @@ impl Green {
             member,
             called: AtomicBool::new(false),
             stack_bottom,
+            stack_size,
             next_overflowed: AtomicPtr::default(),
         });
         CURRENT.with(|current| *current.borrow_mut() = Some(green.clone()));
@@ -51,11 +54,17 @@ impl Green {
     pub(crate) fn current() -> Option<Arc<Green>> {
         // Asked first: on a thread that is not a worker, may's test would leak a context.
         let hub = hub::current()?;
+        overflow::active().or_else(|| Green::look_up(hub))
+    }
+
+    /// For coroutines that we did not make, and after waits of may's own.
+    #[cold]
+    fn look_up(hub: &'static Hub) -> Option<Arc<Green>> {
         if !may::coroutine::is_coroutine() {
             return None;
         }
         let known = CURRENT.with(|current| current.borrow().clone());
-        Some(known.unwrap_or_else(|| Green::adopt(hub, None, 0)))
+        Some(known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0))))
     }
 
     /// Suspends the calling green thread, which must be this one, until somebody unparks it.
@@ -65,6 +74,19 @@ impl Green {
         self.hub.tick();
         may::coroutine::park();
         overflow::enter(self);
+    }
+
+    /// Lets others run, unless a panic unwinds.
+    pub(crate) fn yield_now(&self) {
+        if !std::thread::panicking() {
+            self.hub.tick();
+            self.hub.yield_now();
+            overflow::enter(self);
+        }
+    }
+
+    pub(crate) fn waiter(self: &Arc<Green>) -> Waiter {
+        Waiter::Green(self.clone())
     }
 
     /// Ends a [`Green::park`], or lets the next one return at once. From any thread.

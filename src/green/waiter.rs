@@ -32,10 +32,11 @@ const _: () = assert!(size_of::<Option<Waiter>>() == 16);
 impl Waiter {
     /// The calling thread, green or not.
     pub(crate) fn current() -> Waiter {
-        match Green::current() {
-            Some(green) => Waiter::Green(green),
-            None => Waiter::Thread(std::thread::current()),
-        }
+        Green::current().as_ref().map_or_else(Waiter::this_os_thread, Green::waiter)
+    }
+
+    pub(crate) fn this_os_thread() -> Waiter {
+        Waiter::Thread(std::thread::current())
     }
 
     pub(crate) fn wake(self) {
@@ -52,10 +53,14 @@ impl Waiter {
 /// How long a wait may hold a worker where it can't yield: while a panic unwinds.
 const UNWINDING_WAIT: Duration = Duration::from_millis(10);
 
-/// Blocks the calling thread until `done` says so or `deadline` passes. Whoever makes `done` true
-/// must wake the [`Waiter::current`] of this thread afterwards; being woken early does no harm.
-pub(crate) fn block_until(deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> Waited {
-    let Some(green) = Green::current() else {
+/// Blocks the calling thread, `me` if it is green, until `done` says so or `deadline` passes.
+/// Whoever makes `done` true must wake the thread afterwards; being woken early does no harm.
+pub(crate) fn block_until(
+    me: Option<&Green>,
+    deadline: Option<Instant>,
+    mut done: impl FnMut() -> bool,
+) -> Waited {
+    let Some(green) = me else {
         return block_thread_until(deadline, done);
     };
     if std::thread::panicking() {
@@ -75,7 +80,7 @@ pub(crate) fn block_until(deadline: Option<Instant>, mut done: impl FnMut() -> b
             _ => Waited::Impossible,
         };
     }
-    let timer = deadline.map(|deadline| hub::set_timer(deadline, &green));
+    let timer = deadline.map(|deadline| hub::set_timer(deadline, green));
     while !done() {
         if timer.as_ref().is_some_and(|timer| timer.is_over()) {
             return Waited::TimedOut;

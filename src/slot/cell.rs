@@ -2,17 +2,18 @@
 //! value. Its safe face, for the rest of the crate, is the [parent module](super).
 //!
 //! ```text
-//!              begin()            resolve(value)
+//!              begin()        decide(), publish(value)
 //!   work ────────────────▶ empty ────────────────▶ value ────────▶ empty
 //!  (NEW)      BEGUN, by             DECIDED, then          TAKEN, by the
 //!             the first             READY, by the first     one receiver
 //!
 //!   waiter:  register() fills it (WAITING) ── unregister() clears it, unless READY came first:
-//!            then resolve() has moved it out and wakes it
+//!            then publish() has moved it out, for its caller to wake
 //! ```
 //! There may be any number of resolvers, but only one receiver: its methods are `unsafe`.
 
 use std::mem::ManuallyDrop;
+use std::sync::atomic::AtomicBool as StdAtomicBool;
 
 use super::states::{BEGUN, DECIDED, NEW, READY, TAKEN, WAITING};
 use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
@@ -27,6 +28,10 @@ union Content<F, T> {
 pub(crate) struct Slot<H, F, T, W> {
     /// What its owner wants to keep in the same allocation.
     pub(crate) header: H,
+    /// As the header, but here they fill what would be padding: which pool it was pushed to, and
+    /// whether a runner has it.
+    pub(crate) pool: u32,
+    pub(crate) claimed: StdAtomicBool,
     state: AtomicU8,
     /// The work has been moved out: the content's bytes are free for the value. Follows BEGUN,
     /// and is a field of its own because a plain store is cheaper than one more read-modify-write.
@@ -42,9 +47,11 @@ unsafe impl<H: Send, F: Send, T: Send, W: Send> Send for Slot<H, F, T, W> {}
 unsafe impl<H: Sync, F: Send, T: Send, W: Send> Sync for Slot<H, F, T, W> {}
 
 impl<H, F, T, W> Slot<H, F, T, W> {
-    pub(crate) fn new(header: H, work: F) -> Slot<H, F, T, W> {
+    pub(crate) fn new(header: H, pool: u32, work: F) -> Slot<H, F, T, W> {
         Slot {
             header,
+            pool,
+            claimed: StdAtomicBool::new(false),
             state: AtomicU8::new(NEW),
             vacant: AtomicBool::new(false),
             waiter: UnsafeCell::new(None),
@@ -53,14 +60,15 @@ impl<H, F, T, W> Slot<H, F, T, W> {
     }
 
     /// Takes the work out. `None` if somebody has already.
+    #[inline]
     pub(crate) fn begin(&self) -> Option<F> {
         // ORDERING: Relaxed. The work was written before the slot was shared (whoever hands the
         // slot over orders that), and nothing is read on account of who else lost this race.
         if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
             return None;
         }
-        // SAFETY: the content is the work until BEGUN is set, this call set it, and `resolve`
-        // writes a value only once `vacant` is set, below.
+        // SAFETY: the content is the work until BEGUN is set, this call set it, and a value is
+        // written only once `vacant` is set, below.
         let work =
             self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).work) });
         // ORDERING: Release: whoever sees it true may write where this thread has read.
@@ -68,19 +76,24 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         Some(work)
     }
 
-    /// Decides the value, unless somebody has, or the work is still there: then gives it back.
-    /// On success gives the waiter that now must be woken, if there is one.
-    pub(crate) fn resolve(&self, value: T) -> Result<Option<W>, T> {
+    /// Claims the right to decide the value. Gives false if somebody has it, or if the work is
+    /// still there. Whoever gets true must [`publish`](Slot::publish).
+    #[inline]
+    pub(crate) fn decide(&self) -> bool {
         // ORDERING: Acquire, pairs with the Release in `begin`.
-        if !self.vacant.load(Ordering::Acquire) {
-            return Err(value);
-        }
-        // ORDERING: Relaxed. Losers only drop their own value; the winner publishes with READY.
-        if self.state.fetch_or(DECIDED, Ordering::Relaxed) & DECIDED != 0 {
-            return Err(value);
-        }
-        // SAFETY: this call set DECIDED, so it alone writes; the work is gone (`vacant`), and the
-        // receiver reads nothing before READY.
+        self.vacant.load(Ordering::Acquire)
+            // ORDERING: Relaxed. Losers touch nothing; the winner publishes with READY.
+            && self.state.fetch_or(DECIDED, Ordering::Relaxed) & DECIDED == 0
+    }
+
+    /// Writes the value. Gives the waiter that now must be woken, if there is one.
+    ///
+    /// # Safety
+    /// Only once, by the one whom `decide` gave true.
+    #[inline]
+    pub(crate) unsafe fn publish(&self, value: T) -> Option<W> {
+        // SAFETY: the caller set DECIDED, so it alone writes; the work is gone (`decide` saw
+        // `vacant`), and the receiver reads nothing before READY.
         self.content.with_mut(|content| unsafe {
             (*content).value = ManuallyDrop::new(value);
         });
@@ -88,25 +101,26 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         // if WAITING is seen the waiter that was written before it is seen too.
         let before = self.state.fetch_or(READY, Ordering::AcqRel);
         if before & WAITING == 0 {
-            return Ok(None);
+            return None;
         }
         // SAFETY: WAITING was set when READY came, so the waiter belongs to this call: the
         // receiver touches it no more (`unregister` sees READY).
-        Ok(self.waiter.with_mut(|waiter| unsafe { (*waiter).take() }))
+        self.waiter.with_mut(|waiter| unsafe { (*waiter).take() })
     }
 
-    /// True once `begin` is done: `resolve` then says no only if somebody else decided.
+    /// True once `begin` is done: `decide` then says no only if somebody else decided.
     pub(crate) fn is_vacant(&self) -> bool {
-        // ORDERING: Relaxed, a hint: `resolve` looks again.
+        // ORDERING: Relaxed, a hint: `decide` looks again.
         self.vacant.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         // ORDERING: Acquire, pairs with READY's Release: whoever sees it may take the value.
         self.state.load(Ordering::Acquire) & READY != 0
     }
 
-    /// Puts `waiter` there for `resolve` to wake, in place of one registered before.
+    /// Puts `waiter` there for `publish` to wake, in place of one registered before.
     /// Gives false, and keeps nothing, if the value is ready.
     ///
     /// # Safety
@@ -154,6 +168,7 @@ impl<H, F, T, W> Slot<H, F, T, W> {
     ///
     /// # Safety
     /// Only the one receiver may call this.
+    #[inline]
     pub(crate) unsafe fn take(&self) -> Option<T> {
         // ORDERING: Acquire, pairs with READY's Release.
         let state = self.state.load(Ordering::Acquire);

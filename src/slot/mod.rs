@@ -10,20 +10,20 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::green::{self, Job, Waited, Waiter};
+use crate::green::{self, Green, Job, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
 
 /// Makes a slot and the one receiver of its value.
-pub(crate) fn slot<H, F, T>(header: H, work: F) -> (Arc<Slot<H, F, T>>, Receiver<T>)
+pub(crate) fn slot<H, F, T>(header: H, pool: u32, work: F) -> (Arc<Slot<H, F, T>>, Receiver<T>)
 where
     Slot<H, F, T>: Job,
     F: Send + 'static,
     T: Send + 'static,
     H: Send + Sync + 'static,
 {
-    let slot = Arc::new(Slot::new(header, work));
+    let slot = Arc::new(Slot::new(header, pool, work));
     let receiver = Receiver(slot.clone());
     (slot, receiver)
 }
@@ -124,20 +124,43 @@ impl<T: 'static> Receiver<T> {
 
     /// Blocks the calling thread, green or not, until the value is there. A task that waits here
     /// lends its place in its pool meanwhile, to the one that it waits for first.
+    #[inline]
     pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> Waited {
-        if self.is_ready() {
-            return Waited::Ready;
+        if self.is_ready() { Waited::Ready } else { self.wait_for_it(deadline) }
+    }
+
+    fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
+        let me = Green::current();
+        let place = me.as_ref().and_then(|me| me.lend(|| self.as_job()));
+        // In most cases one round of the worker brings it, and that is cheaper than to park.
+        if let Some(me) = &me {
+            me.yield_now();
         }
-        let place = green::lend(Some(|| self.as_job()));
-        if self.is_ready() || !self.notify(Waiter::current()) {
+        let mut waited = Waited::Ready;
+        let waiter = me.as_ref().map_or_else(Waiter::this_os_thread, Green::waiter);
+        if !self.is_ready() && self.notify(waiter) {
+            let withdraw = Withdraw(self);
+            waited = green::block_until(me.as_deref(), deadline, || withdraw.0.is_ready());
+        }
+        if let Some(place) = place {
             place.reclaim();
-            return Waited::Ready;
         }
-        let withdraw = Withdraw(self);
-        let waited = green::block_until(deadline, || withdraw.0.is_ready());
-        drop(withdraw);
-        place.reclaim();
         if self.is_ready() { Waited::Ready } else { waited }
+    }
+}
+
+impl<H, F, T> Slot<H, F, T> {
+    /// Decides the value, and wakes whoever waits for it. If it was decided before, gives it back.
+    #[inline]
+    pub(crate) fn resolve(&self, value: T) -> Result<(), T> {
+        if !self.decide() {
+            return Err(value);
+        }
+        // SAFETY: `decide` gave true, here and nowhere else.
+        if let Some(waiter) = unsafe { self.publish(value) } {
+            waiter.wake();
+        }
+        Ok(())
     }
 }
 
