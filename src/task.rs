@@ -96,7 +96,7 @@ where
             let seconds = start.elapsed().as_secs_f64();
             log::debug!("executed {} #{id} in {seconds:.6} s", meta.name);
         }
-        self.end(value);
+        self.resolve(value, |late| panics::contain(|| drop(late)));
         ran
     }
 
@@ -110,11 +110,12 @@ where
                 }
             }
         }
-        self.end(Err(match end {
+        let error = match end {
             End::StackOverflow => TaskError::StackOverflow,
             End::ShutDown => TaskError::ShutDown,
             End::Rejected(why) => TaskError::Rejected(why),
-        }))
+        };
+        self.resolve(Err(error), drop)
     }
 
     fn claimed(&self) -> &AtomicBool {
@@ -131,19 +132,6 @@ where
 
     fn pool(&self) -> u32 {
         self.pool
-    }
-}
-
-impl<F, T> Slot<Header, F, Result<T, TaskError>> {
-    /// Ends the call so, if that is still open.
-    #[inline]
-    fn end(&self, value: Result<T, TaskError>) -> bool {
-        let ended = self.resolve(value);
-        if let Err(late) = ended {
-            panics::contain(|| drop(late));
-            return false;
-        }
-        true
     }
 }
 

@@ -78,10 +78,9 @@ impl<J: Entry, R> Backlog<J, R> {
         }
     }
 
-    /// Adds work. `near` is the caller's worker, if it is one.
-    pub(crate) fn push(&mut self, job: J, near: Option<usize>) -> Help<R> {
+    /// Adds work; [`help`](Backlog::help) tells who is to be woken for it.
+    pub(crate) fn push(&mut self, job: J) {
         self.queue.push_back(job);
-        self.help(near)
     }
 
     /// Adds work that somebody waits for: it goes first.
@@ -93,7 +92,8 @@ impl<J: Entry, R> Backlog<J, R> {
         !(self.queue.is_empty() && self.urgent.is_empty()) && self.places_taken < self.limit
     }
 
-    /// If there is work that could run and a crew without standby, makes one.
+    /// If there is work that could run and a crew without standby, makes one: of the worker
+    /// `near`, if it can be chosen.
     #[inline]
     pub(crate) fn help(&mut self, near: Option<usize>) -> Help<R> {
         if self.standbys == self.crews.len() || !self.has_work() {

@@ -111,36 +111,49 @@ pub(crate) enum Refused {
     Closed(Arc<dyn Job>),
 }
 
-/// Bringing a runner to work.
-#[must_use]
-enum Errand {
-    None,
-    Call(Arc<Green>),
-    Spawn { crew: usize, number: usize },
-}
-
 /// There are as many green threads as there may be.
 struct Starved;
 
-#[derive(Default)]
-struct Settled {
-    job: Option<Arc<dyn Job>>,
-    wake: Vec<Waiter>,
+/// What a runner does next, without the lock.
+enum Do {
+    Run(*const dyn Job),
+    AskAgain,
+    Yield,
+    Rest,
+    End,
 }
 
-impl Settled {
-    #[inline]
-    fn finish(self, returning: Option<Arc<Green>>) {
-        if let Some(job) = self.job {
-            panics::contain(|| drop(job));
-        }
-        if !self.wake.is_empty() {
-            self.wake.into_iter().for_each(Waiter::wake);
-        }
-        if let Some(returning) = returning {
-            returning.call();
+/// What is left to do without the lock, in the rare case that there is anything.
+#[derive(Default)]
+struct Chores {
+    wake: Vec<Waiter>,
+    call: Vec<Arc<Green>>,
+    spawn: Option<(usize, usize)>,
+}
+
+impl Chores {
+    #[cold]
+    fn run(self: Box<Chores>, pool: &Arc<Pool>) {
+        self.call.into_iter().for_each(|runner| runner.call());
+        self.wake.into_iter().for_each(Waiter::wake);
+        if let Some((crew, number)) = self.spawn {
+            let shared = pool.clone();
+            pool.runtime.hubs[crew].run_here(move || shared.spawn_runner(crew, number));
         }
     }
+}
+
+/// Made by the first one.
+type SomeChores = Option<Box<Chores>>;
+
+#[cold]
+fn call_later(chores: &mut SomeChores, runner: Arc<Green>) {
+    chores.get_or_insert_default().call.push(runner);
+}
+
+#[cold]
+fn wake_later(chores: &mut SomeChores, waiters: impl IntoIterator<Item = Waiter>) {
+    chores.get_or_insert_default().wake.extend(waiters);
 }
 
 impl Refused {
@@ -195,12 +208,15 @@ impl Pool {
         state.books.pushed += 1;
         state.books.waiting += 1;
         let near = hub::current().map(|hub| hub.index);
-        let help = state.backlog.push(job, near);
+        state.backlog.push(job);
+        let mut chores = None;
+        // If there can be no runner more, whoever ends next takes it.
+        let _ = self.muster(&mut state, near, &mut chores);
         self.note(&state);
-        // Starved: whoever ends next takes it.
-        let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
         drop(state);
-        self.run_errand(errand);
+        if let Some(chores) = chores {
+            chores.run(self);
+        }
         Ok(())
     }
 
@@ -279,36 +295,45 @@ impl Pool {
         }
     }
 
-    /// Finds the runner that the backlog asked for; the errand is to be done without the lock.
-    fn muster(&self, state: &mut State, help: Help<Arc<Green>>) -> Result<Errand, Starved> {
+    /// Notes as a chore to bring the runner that the backlog asks for.
+    #[inline]
+    fn muster(
+        &self,
+        state: &mut State,
+        near: Option<usize>,
+        chores: &mut SomeChores,
+    ) -> Result<(), Starved> {
+        match state.backlog.help(near) {
+            Help::None => Ok(()),
+            help => self.bring(state, help, chores),
+        }
+    }
+
+    #[cold]
+    fn bring(
+        &self,
+        state: &mut State,
+        help: Help<Arc<Green>>,
+        chores: &mut SomeChores,
+    ) -> Result<(), Starved> {
         match help {
-            Help::None => Ok(Errand::None),
-            Help::Wake(runner) => Ok(Errand::Call(runner)),
+            Help::None => {}
+            Help::Wake(runner) => call_later(chores, runner),
             Help::Spawn(crew) if self.runtime.reserve_green(state.backlog.has_urgent()) => {
                 let number = state.free_numbers.pop().unwrap_or_else(|| {
                     state.running.push(None);
                     state.running.len() - 1
                 });
-                Ok(Errand::Spawn { crew, number })
+                chores.get_or_insert_default().spawn = Some((crew, number));
             }
             Help::Spawn(crew) => {
                 state.backlog.no_help(crew);
                 // ORDERING: Relaxed, a hint for `lend`.
                 self.starved.store(true, Ordering::Relaxed);
-                Err(Starved)
+                return Err(Starved);
             }
         }
-    }
-
-    fn run_errand(self: &Arc<Pool>, errand: Errand) {
-        match errand {
-            Errand::None => {}
-            Errand::Call(runner) => runner.call(),
-            Errand::Spawn { crew, number } => {
-                let pool = self.clone();
-                self.runtime.hubs[crew].run_here(move || pool.spawn_runner(crew, number));
-            }
-        }
+        Ok(())
     }
 
     /// On the worker that is to have the runner.
@@ -334,62 +359,64 @@ impl Pool {
         }
     }
 
-    /// The job with this number ended: enters it in the books. What it gives is for after the
-    /// lock: the job, whose destructor may be foreign code, and whoever waits for all to end.
+    /// The job with this number ended: enters it in the books. Gives the job, to be let go of
+    /// without the lock: its destructor may be foreign code.
     #[inline]
-    fn settle(&self, state: &mut State, number: usize, ran: Ran) -> Settled {
+    fn settle(
+        &self,
+        state: &mut State,
+        number: usize,
+        ran: Ran,
+        chores: &mut SomeChores,
+    ) -> Option<Arc<dyn Job>> {
         state.books.begun -= 1;
         match ran {
             Ran::Finished => state.books.finished += 1,
             Ran::Failed => state.books.failed += 1,
             Ran::NotRun => state.books.abandoned += 1,
         }
-        let mut wake = Vec::new();
-        if state.books.begun == 0 && state.books.waiting == 0 && !state.for_idle.is_empty() {
-            wake = std::mem::take(&mut state.for_idle);
+        if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
+            wake_later(chores, state.for_idle.drain(..));
         }
-        Settled { job: state.running[number].take(), wake }
+        state.running[number].take()
     }
 
     /// The stack of `runner` overflowed: nothing of it will run again.
     fn bury(self: &Arc<Pool>, runner: &Green, member: &Member) {
         let mut state = self.state.lock();
+        let mut chores = None;
         let mut dead = Vec::new();
         for number in member.inline.lock().drain(..).chain([member.number]) {
             if state.running[number].is_some() {
-                dead.push(self.settle(&mut state, number, Ran::Failed));
+                dead.extend(self.settle(&mut state, number, Ran::Failed, &mut chores));
             }
             state.free_numbers.push(number);
         }
-        let mut returning = None;
         // ORDERING: Relaxed, it was the runner's own and the runner is no more.
-        if member.has_place.load(Ordering::Relaxed) {
-            returning = state.backlog.give_place();
+        if member.has_place.load(Ordering::Relaxed)
+            && let Some(returning) = state.backlog.give_place()
+        {
+            call_later(&mut chores, returning);
         }
-        let help = state.backlog.help(Some(runner.hub.index));
-        let errand = self.muster(&mut state, help).unwrap_or(Errand::None);
+        let _ = self.muster(&mut state, Some(runner.hub.index), &mut chores);
         drop(state);
-        self.run_errand(errand);
-        for settled in dead {
-            if let Some(job) = &settled.job {
-                log::error!(
-                    "task {} {} overflowed its stack; its destructors did not run, what it had \
-                     allocated is leaked, and locks that it held stay locked",
-                    job.name(),
-                    job.id(),
-                );
-                job.abandon(End::StackOverflow);
-            }
-            settled.finish(None);
+        for job in dead {
+            log::error!(
+                "task {} #{} overflowed its stack; its destructors did not run, what it had \
+                 allocated is leaked, and locks that it held stay locked",
+                job.name(),
+                job.id(),
+            );
+            job.abandon(End::StackOverflow);
         }
-        if let Some(returning) = returning {
-            returning.call();
+        if let Some(chores) = chores {
+            chores.run(self);
         }
     }
 
     /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
     /// when there are as many green threads as there may be, and all of them may be waiting.
-    fn run_inline(&self, mut state: MutexGuard<'_, State>, member: &Member, job: &Arc<dyn Job>) {
+    fn run_inline(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, member: &Member, job: &Arc<dyn Job>) {
         if !job.claim() {
             return;
         }
@@ -401,11 +428,15 @@ impl Pool {
         member.inline.lock().push(number);
         let ran = job.run();
         let mut state = self.state.lock();
-        let settled = self.settle(&mut state, number, ran);
+        let mut chores = None;
+        let job = self.settle(&mut state, number, ran, &mut chores);
         state.free_numbers.push(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
-        settled.finish(None);
+        panics::contain(|| drop(job));
+        if let Some(chores) = chores {
+            chores.run(self);
+        }
     }
 }
 
@@ -424,73 +455,82 @@ impl Green {
         let mut standby = true;
         let mut ran = None;
         loop {
+            let mut chores = None;
+            let mut done = None;
             let mut state = pool.state.lock();
-            let mut settled = Settled::default();
-            let mut returning = None;
             if let Some(ran) = ran.take() {
-                settled = pool.settle(&mut state, member.number, ran);
+                done = pool.settle(&mut state, member.number, ran, &mut chores);
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
-                if pool.limited && member.has_place.swap(false, Ordering::Relaxed) {
-                    returning = state.backlog.give_place();
+                if pool.limited
+                    && member.has_place.swap(false, Ordering::Relaxed)
+                    && let Some(returning) = state.backlog.give_place()
+                {
+                    call_later(&mut chores, returning);
                 }
             }
-            match state.backlog.next(crew, &mut standby, &self) {
+            let next = state.backlog.next(crew, &mut standby, &self);
+            let next = match next {
                 Next::Run(job) => {
                     let running: *const dyn Job = &*job;
                     state.running[member.number] = Some(job);
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
-                        settled.wake.extend(state.for_room.pop_front());
+                        wake_later(&mut chores, state.for_room.pop_front());
                     }
-                    let help = state.backlog.help(Some(crew));
-                    let errand = pool.muster(&mut state, help).unwrap_or(Errand::None);
+                    // If there can be no runner more, this one goes on after this job.
+                    let _ = pool.muster(&mut state, Some(crew), &mut chores);
                     pool.note(&state);
-                    drop(state);
-                    settled.finish(returning);
-                    pool.run_errand(errand);
+                    Do::Run(running)
+                }
+                Next::Skip(job) => {
+                    done = Some(job);
+                    Do::AskAgain
+                }
+                Next::Call(runner) => {
+                    call_later(&mut chores, runner);
+                    Do::AskAgain
+                }
+                Next::Yield => Do::Yield,
+                Next::Rest => {
+                    let most = if state.closed { 0 } else { MOST_IDLE };
+                    if state.backlog.no_rest(crew, most) {
+                        state.free_numbers.push(member.number);
+                        Do::End
+                    } else {
+                        Do::Rest
+                    }
+                }
+            };
+            drop(state);
+            if let Some(done) = done {
+                panics::contain(|| drop(done));
+            }
+            if let Some(chores) = chores {
+                chores.run(pool);
+            }
+            match next {
+                Do::Run(job) => {
                     if pool.limited {
                         member.has_place.store(true, Ordering::Relaxed);
                     }
                     overflow::enter(&self);
                     // SAFETY: the pool holds the job in `running` until this runner settles it,
                     // which is the next thing it does, or until the runner is dead.
-                    ran = Some(unsafe { (*running).run() });
+                    ran = Some(unsafe { (*job).run() });
                     if self.hub.tick() {
                         pool.state.lock().backlog.step_aside(crew);
                         self.hub.yield_now();
                         pool.state.lock().backlog.step_back(crew);
                     }
                 }
-                Next::Skip(job) => {
-                    drop(state);
-                    settled.finish(returning);
-                    panics::contain(|| drop(job));
-                }
-                Next::Call(runner) => {
-                    drop(state);
-                    settled.finish(returning);
-                    runner.call();
-                }
-                Next::Yield => {
-                    drop(state);
-                    settled.finish(returning);
-                    self.hub.yield_now();
-                }
-                Next::Rest => {
-                    let most = if state.closed { 0 } else { MOST_IDLE };
-                    let ends = state.backlog.no_rest(crew, most);
-                    if ends {
-                        state.free_numbers.push(member.number);
-                    }
-                    drop(state);
-                    settled.finish(returning);
-                    if ends {
-                        return;
-                    }
+                Do::AskAgain => {}
+                Do::Yield => self.hub.yield_now(),
+                Do::Rest => {
                     self.sleep_until_called();
                     standby = true;
                 }
+                Do::End => return,
             }
         }
     }
@@ -533,9 +573,11 @@ impl Green {
         if let Some(job) = &awaited {
             state.backlog.push_urgent(job.clone());
         }
-        let returning = if lends { state.backlog.give_place() } else { None };
-        let help = state.backlog.help(Some(self.hub.index));
-        match (pool.muster(&mut state, help), awaited) {
+        let mut chores = None;
+        if lends && let Some(returning) = state.backlog.give_place() {
+            call_later(&mut chores, returning);
+        }
+        match (pool.muster(&mut state, Some(self.hub.index), &mut chores), awaited) {
             (Err(Starved), Some(job)) if overflow::has_room_for_one_more() => {
                 if lends {
                     state.backlog.keep_place();
@@ -543,17 +585,16 @@ impl Green {
                 pool.run_inline(state, member, &job);
                 return None;
             }
-            (mustered, _) => {
+            _ => {
                 if lends {
                     // ORDERING: Relaxed, only this green thread touches it.
                     member.has_place.store(false, Ordering::Relaxed);
                 }
                 drop(state);
-                pool.run_errand(mustered.unwrap_or(Errand::None));
+                if let Some(chores) = chores {
+                    chores.run(pool);
+                }
             }
-        }
-        if let Some(returning) = returning {
-            returning.call();
         }
         lends.then(|| Lent(self.clone()))
     }

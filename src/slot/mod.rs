@@ -150,17 +150,19 @@ impl<T: 'static> Receiver<T> {
 }
 
 impl<H, F, T> Slot<H, F, T> {
-    /// Decides the value, and wakes whoever waits for it. If it was decided before, gives it back.
+    /// Decides the value, and wakes whoever waits for it. If it was decided before, gives it to
+    /// `late` instead, and gives false.
     #[inline]
-    pub(crate) fn resolve(&self, value: T) -> Result<(), T> {
+    pub(crate) fn resolve(&self, value: T, late: impl FnOnce(T)) -> bool {
         if !self.decide() {
-            return Err(value);
+            late(value);
+            return false;
         }
         // SAFETY: `decide` gave true, here and nowhere else.
         if let Some(waiter) = unsafe { self.publish(value) } {
             waiter.wake();
         }
-        Ok(())
+        true
     }
 }
 
