@@ -82,7 +82,10 @@ impl<T: Send + 'static> TaskResult<T> {
 
     fn take(&mut self, waited: Waited) -> Result<T, TaskError> {
         match waited {
-            Waited::Ready => self.receiver.take().unwrap_or(Err(TaskError::AlreadyTaken)),
+            Waited::Ready => match self.receiver.take() {
+                Some(value) => value,
+                None => Err(TaskError::AlreadyTaken),
+            },
             Waited::TimedOut => Err(TaskError::WaitTimedOut),
             Waited::Impossible => Err(TaskError::WaitImpossible),
         }

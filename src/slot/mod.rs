@@ -137,15 +137,24 @@ impl<T: 'static> Receiver<T> {
             me.yield_now();
         }
         let mut waited = Waited::Ready;
-        let waiter = me.as_ref().map_or_else(Waiter::this_os_thread, Green::waiter);
-        if !self.is_ready() && self.notify(waiter) {
-            let withdraw = Withdraw(self);
-            waited = green::block_until(me.as_deref(), deadline, || withdraw.0.is_ready());
+        if !self.is_ready() {
+            waited = self.park(me.as_ref(), deadline);
         }
         if let Some(place) = place {
             place.reclaim();
         }
         if self.is_ready() { Waited::Ready } else { waited }
+    }
+}
+
+impl<T: 'static> Receiver<T> {
+    fn park(&mut self, me: Option<&Arc<Green>>, deadline: Option<Instant>) -> Waited {
+        let waiter = me.map_or_else(Waiter::this_os_thread, Green::waiter);
+        if !self.notify(waiter) {
+            return Waited::Ready;
+        }
+        let withdraw = Withdraw(self);
+        green::block_until(me.map(|me| &**me), deadline, || withdraw.0.is_ready())
     }
 }
 
