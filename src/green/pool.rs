@@ -100,6 +100,8 @@ pub(crate) struct Member {
     number: usize,
     /// It has one of the pool's places. Touched by the runner itself, or after its end.
     has_place: AtomicBool,
+    /// It was called to end, not to work.
+    dismissed: AtomicBool,
     /// The numbers of jobs that it runs on top of its own. See [`Pool::run_inline`].
     inline: Mutex<Vec<usize>>,
 }
@@ -282,7 +284,13 @@ impl Pool {
         let idle = state.backlog.drain_idle();
         let for_room = std::mem::take(&mut state.for_room);
         drop(state);
-        idle.into_iter().for_each(|runner| runner.call());
+        for runner in idle {
+            if let Some(member) = &runner.member {
+                // ORDERING: Relaxed, `call` orders it.
+                member.dismissed.store(true, Ordering::Relaxed);
+            }
+            runner.call();
+        }
         for_room.into_iter().for_each(Waiter::wake);
     }
 
@@ -344,6 +352,7 @@ impl Pool {
                 pool,
                 number,
                 has_place: AtomicBool::new(false),
+                dismissed: AtomicBool::new(false),
                 inline: Mutex::new(Vec::new()),
             };
             Green::adopt(hub, Some(member), stack_bottom).run_jobs();
@@ -528,6 +537,11 @@ impl Green {
                 Do::Yield => self.hub.yield_now(),
                 Do::Rest => {
                     self.sleep_until_called();
+                    // ORDERING: Relaxed, the call that ended the sleep orders it.
+                    if member.dismissed.load(Ordering::Relaxed) {
+                        pool.state.lock().free_numbers.push(member.number);
+                        return;
+                    }
                     standby = true;
                 }
                 Do::End => return,
