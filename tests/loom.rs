@@ -1,0 +1,389 @@
+//! loom models of the hand-made hand-overs: every interleaving, and every value that a weak
+//! memory may show, of the very sources that the library is built from, on loom's atomics.
+//!
+//! Each ordering below was weakened once to see its model fail:
+//! * `publish`'s fetch_or(READY, AcqRel) to Acquire: `a_value_reaches_who_waits_for_it` reports a
+//!   race on the content; to Release: on the waiter.
+//! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
+//! * `begin`'s vacant.store(Release) to Relaxed: `only_one_of_runner_and_canceller_decides`.
+//! * in `Backlog::help`, no standby for work that was left behind, and in `Backlog::next`, a runner
+//!   that rests without being listed: `work_is_done_even_if_it_blocks_on_later_work` deadlocks.
+
+#[allow(dead_code)]
+mod primitives {
+    pub use loom::cell::UnsafeCell;
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+}
+
+#[allow(dead_code)]
+#[path = "../src/slot/cell.rs"]
+mod cell;
+#[path = "../src/slot/states.rs"]
+mod states;
+
+#[allow(dead_code)]
+#[path = "../src/green/backlog.rs"]
+mod backlog;
+
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use backlog::{Backlog, Entry, Help, Next};
+
+type Slot = cell::Slot<(), Counted, Counted, Arc<Bell>>;
+
+/// A park and unpark of one's own: loom's are also what its `join` waits by.
+struct Bell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Bell {
+    fn new() -> Arc<Bell> {
+        Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() })
+    }
+
+    fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+/// Counts how many of its kind were made and dropped; in a loom cell, so that a value that is
+/// handed over without order is a race.
+struct Counted {
+    value: Box<u32>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn new() -> Count {
+        Count(Arc::new(AtomicUsize::new(0)))
+    }
+
+    fn make(&self, value: u32) -> Counted {
+        Counted { value: Box::new(value), dropped: self.0.clone() }
+    }
+
+    fn dropped(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn resolve(slot: &Slot, value: Counted) -> bool {
+    if !slot.decide() {
+        return false;
+    }
+    // SAFETY: `decide` gave true.
+    if let Some(waiter) = unsafe { slot.publish(value) } {
+        waiter.ring();
+    }
+    true
+}
+
+/// Waits as the library does. Only the one receiver may call it.
+fn receive(slot: &Slot) -> Counted {
+    // SAFETY: each model has one receiver.
+    unsafe {
+        let bell = Bell::new();
+        if slot.register(bell.clone()) {
+            bell.wait();
+        }
+        slot.take().expect("ready, and taken by nobody else")
+    }
+}
+
+#[test]
+fn a_value_reaches_who_waits_for_it() {
+    loom::model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(1)));
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(2));
+            move || {
+                let work = slot.begin().expect("nobody else begins");
+                assert_eq!(*work.value, 1);
+                assert!(resolve(&slot, value));
+            }
+        });
+        assert_eq!(*receive(&slot).value, 2);
+        runner.join().unwrap();
+        drop(slot);
+        assert_eq!(count.dropped(), 2);
+    });
+}
+
+#[test]
+fn only_one_of_runner_and_canceller_decides() {
+    bounded_model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(0)));
+        // The canceller may find that the work is just being moved out: then it is too early for
+        // it (the library looks again until it is not), and the runner decides.
+        let decides = |value: u32, cancels: bool| {
+            let (slot, value) = (slot.clone(), count.make(value));
+            thread::spawn(move || {
+                let work = slot.begin();
+                (cancels || work.is_some()) && resolve(&slot, value)
+            })
+        };
+        let runner = decides(1, false);
+        let canceller = decides(2, true);
+        let value = *receive(&slot).value;
+        let (ran, cancelled) = (runner.join().unwrap(), canceller.join().unwrap());
+        assert!(ran ^ cancelled, "exactly one decides");
+        assert_eq!(value, if ran { 1 } else { 2 });
+        drop(slot);
+        assert_eq!(count.dropped(), 3);
+    });
+}
+
+#[test]
+fn a_wait_that_times_out_withdraws_its_waiter_or_finds_the_value() {
+    loom::model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(1)));
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(2));
+            move || {
+                drop(slot.begin());
+                assert!(resolve(&slot, value));
+            }
+        });
+        // SAFETY: this is the one receiver.
+        unsafe {
+            if slot.register(Bell::new()) && slot.unregister() {
+                // Timed out; a second wait must work as the first.
+                assert_eq!(*receive(&slot).value, 2);
+            } else {
+                assert_eq!(*slot.take().expect("register or unregister said ready").value, 2);
+            }
+        }
+        runner.join().unwrap();
+        drop(slot);
+        assert_eq!(count.dropped(), 2);
+    });
+}
+
+#[test]
+fn a_value_that_nobody_takes_is_dropped_once() {
+    loom::model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(1)));
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(2));
+            move || {
+                drop(slot.begin());
+                assert!(resolve(&slot, value));
+            }
+        });
+        // SAFETY: this is the one receiver.
+        unsafe { slot.register(Bell::new()) };
+        drop(slot);
+        runner.join().unwrap();
+        assert_eq!(count.dropped(), 2);
+    });
+}
+
+/// The pool's hand-over: the backlog under a lock, and runners that rest until they are called.
+/// Threads stand for runners, which can do more than runners of one worker can: run in parallel.
+struct Pool {
+    state: Mutex<(Backlog<Job, Arc<Runner>>, bool)>,
+    runners: Mutex<Vec<thread::JoinHandle<()>>>,
+}
+
+struct Runner {
+    bell: Arc<Bell>,
+    dismissed: AtomicBool,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+#[derive(Clone)]
+struct Job {
+    claimed: Arc<AtomicBool>,
+    work: Arc<Mutex<Option<Work>>>,
+}
+
+impl Job {
+    fn new(work: impl FnOnce() + Send + 'static) -> Job {
+        let work: Work = Box::new(work);
+        Job { claimed: Arc::new(AtomicBool::new(false)), work: Arc::new(Mutex::new(Some(work))) }
+    }
+
+    fn run(&self) {
+        let work = self.work.lock().unwrap().take();
+        work.expect("claimed once, so run once")();
+    }
+}
+
+impl Entry for Job {
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Pool {
+    fn new(limit: usize) -> Arc<Pool> {
+        Arc::new(Pool {
+            state: Mutex::new((Backlog::new(1, limit), false)),
+            runners: Mutex::new(Vec::new()),
+        })
+    }
+
+    fn push(this: &Arc<Pool>, job: Job) {
+        let help = {
+            let mut state = this.state.lock().unwrap();
+            state.0.push(job);
+            state.0.help(None)
+        };
+        Pool::send(this, help);
+    }
+
+    fn send(this: &Arc<Pool>, help: Help<Arc<Runner>>) {
+        match help {
+            Help::None => {}
+            Help::Wake(runner) => runner.bell.ring(),
+            Help::Spawn(_) => {
+                let pool = this.clone();
+                let runner = thread::spawn(move || Pool::run(&pool));
+                this.runners.lock().unwrap().push(runner);
+            }
+        }
+    }
+
+    fn run(this: &Arc<Pool>) {
+        let me = Arc::new(Runner { bell: Bell::new(), dismissed: AtomicBool::new(false) });
+        let mut standby = true;
+        let mut has_place = false;
+        loop {
+            let mut state = this.state.lock().unwrap();
+            if std::mem::take(&mut has_place) && state.0.is_limited() {
+                assert!(state.0.give_place().is_none(), "nobody returns in these models");
+            }
+            match state.0.next(0, &mut standby, &me) {
+                Next::Run(job) => {
+                    let help = state.0.help(Some(0));
+                    drop(state);
+                    Pool::send(this, help);
+                    job.run();
+                    has_place = true;
+                }
+                Next::Skip(_) => {}
+                Next::Call(_) => unreachable!("nobody returns in these models"),
+                Next::Yield => {
+                    drop(state);
+                    thread::yield_now();
+                }
+                Next::Rest => {
+                    if state.1 && state.0.no_rest(0, 0) {
+                        return;
+                    }
+                    drop(state);
+                    me.bell.wait();
+                    if me.dismissed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    standby = true;
+                }
+            }
+        }
+    }
+
+    fn close(&self) {
+        let idle = {
+            let mut state = self.state.lock().unwrap();
+            state.1 = true;
+            state.0.drain_idle()
+        };
+        for runner in idle {
+            runner.dismissed.store(true, Ordering::Relaxed);
+            runner.bell.ring();
+        }
+        loop {
+            let runner = self.runners.lock().unwrap().pop();
+            let Some(runner) = runner else { return };
+            runner.join().unwrap();
+        }
+    }
+}
+
+/// With three threads or more, all interleavings are too many: those with up to three preemptions.
+fn bounded_model(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+#[test]
+fn work_is_done_even_if_it_blocks_on_later_work() {
+    bounded_model(|| {
+        let pool = Pool::new(usize::MAX);
+        let done = Bell::new();
+        let later = Bell::new();
+        Pool::push(&pool, Job::new({
+            let (done, later) = (done.clone(), later.clone());
+            move || {
+                later.wait();
+                done.ring();
+            }
+        }));
+        Pool::push(&pool, Job::new(move || later.ring()));
+        done.wait();
+        pool.close();
+    });
+}
+
+#[test]
+fn work_that_is_added_while_a_runner_goes_to_rest_is_done() {
+    bounded_model(|| {
+        let pool = Pool::new(1);
+        let done = Bell::new();
+        for _ in 0..2 {
+            let its_done = done.clone();
+            Pool::push(&pool, Job::new(move || its_done.ring()));
+            done.wait();
+        }
+        pool.close();
+    });
+}
+
+#[test]
+fn two_callers_work_is_all_done() {
+    bounded_model(|| {
+        let pool = Pool::new(usize::MAX);
+        let count = Arc::new(AtomicUsize::new(0));
+        let job = || {
+            let count = count.clone();
+            Job::new(move || {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let other = thread::spawn({
+            let (pool, job) = (pool.clone(), job());
+            move || Pool::push(&pool, job)
+        });
+        Pool::push(&pool, job());
+        other.join().unwrap();
+        // Closed while work waits: it is done before the runners end.
+        pool.close();
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    });
+}
