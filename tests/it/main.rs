@@ -1,2 +1,18 @@
+//! The integration tests: one file per noun, one test per sentence that the library promises.
+
+mod awaiting;
+mod calls;
 mod crontab;
+mod failures;
+mod green;
+mod groups;
+mod lifecycle;
+mod logging;
+mod misuse;
+mod periodic;
+mod pool;
+mod results;
+mod schedule;
+mod stress;
 mod summer_time;
+mod support;

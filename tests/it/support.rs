@@ -1,0 +1,62 @@
+//! What tests wait with: signals, with a limit so generous that only a hang reaches it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The next message; fails the test if none comes.
+#[track_caller]
+pub fn next<T>(receiver: &Receiver<T>) -> T {
+    match receiver.recv_timeout(LIMIT) {
+        Ok(message) => message,
+        Err(RecvTimeoutError::Timeout) => panic!("nothing came within {LIMIT:?}"),
+        Err(RecvTimeoutError::Disconnected) => panic!("the sender is gone"),
+    }
+}
+
+/// A gate that tasks wait at, in an OS thread or a green one, until the test opens it.
+#[derive(Clone, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// In a green thread: lets others run meanwhile.
+    pub fn pass(&self) {
+        while !*self.0.0.lock().unwrap() {
+            minihuey::green::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// How many are inside at a moment, and the most that ever were.
+#[derive(Clone, Default)]
+pub struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Gauge {
+    pub fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.enter();
+        let result = f();
+        self.leave();
+        result
+    }
+
+    pub fn enter(&self) {
+        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.1.fetch_max(now, Ordering::SeqCst);
+    }
+
+    pub fn leave(&self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub fn most(&self) -> usize {
+        self.0.1.load(Ordering::SeqCst)
+    }
+}
