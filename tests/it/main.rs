@@ -1,2 +1,3 @@
 mod crontab;
 mod summer_time;
+mod task_macro;
