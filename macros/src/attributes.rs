@@ -1,16 +1,13 @@
-//! Which of a task's attributes go to which of the items that it becomes.
+//! Which of a task's attributes go to which of the items that it becomes. `cfg` and `cfg_attr` are
+//! not among them: the compiler applies them before it expands a macro, wherever they stand.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::parse::ParseStream;
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Meta, Token};
+use syn::{Attribute, Meta};
 
 /// A task's attributes, by where they go.
 #[derive(Default)]
 pub struct Attributes {
-    /// `cfg`.
-    pub everywhere: Vec<TokenStream>,
     /// Documentation: to the function that is called.
     pub front: Vec<TokenStream>,
     /// `deprecated` and `doc(hidden)`: to all that the user's code can name.
@@ -27,8 +24,7 @@ impl Attributes {
     pub fn sort(attributes: &[Attribute]) -> syn::Result<Attributes> {
         let mut sorted = Attributes::default();
         for attribute in attributes {
-            let meaning = meaning(attribute);
-            let path = meaning.path();
+            let path = attribute.path();
             if path.segments.last().is_some_and(|last| last.ident == "task") {
                 let message = "a function is one task: for a second, write another function that \
                                calls this one's `call_local`";
@@ -36,8 +32,7 @@ impl Attributes {
             }
             let name = path.get_ident().map(ToString::to_string).unwrap_or_default();
             let place = match name.as_str() {
-                "cfg" => &mut sorted.everywhere,
-                "doc" if matches!(meaning, Meta::NameValue(_)) => &mut sorted.front,
+                "doc" if matches!(attribute.meta, Meta::NameValue(_)) => &mut sorted.front,
                 "doc" | "deprecated" => &mut sorted.both,
                 "must_use" => &mut sorted.local,
                 "allow" | "warn" | "deny" | "forbid" => {
@@ -46,7 +41,7 @@ impl Attributes {
                 }
                 // Only one of the copies could meet the expectation.
                 "expect" => {
-                    sorted.lints.extend(allow(&meaning));
+                    sorted.lints.extend(allow(&attribute.meta));
                     &mut sorted.body
                 }
                 _ => &mut sorted.body,
@@ -55,22 +50,6 @@ impl Attributes {
         }
         Ok(sorted)
     }
-}
-
-/// The attribute itself, or the first one that a `cfg_attr` stands for.
-fn meaning(attribute: &Attribute) -> Meta {
-    let first_of_cfg_attr = |input: ParseStream| {
-        input.parse::<Meta>()?;
-        input.parse::<Token![,]>()?;
-        let metas = Punctuated::<Meta, Token![,]>::parse_terminated(input)?;
-        metas.into_iter().next().ok_or_else(|| input.error("nothing"))
-    };
-    if attribute.path().is_ident("cfg_attr")
-        && let Ok(meta) = attribute.parse_args_with(first_of_cfg_attr)
-    {
-        return meta;
-    }
-    attribute.meta.clone()
 }
 
 fn allow(expect: &Meta) -> Option<TokenStream> {

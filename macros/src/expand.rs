@@ -42,7 +42,7 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
         parameters.iter().map(|parameter| (&parameter.name, &parameter.of_type)).unzip();
     let tuple = quote!((#(#types,)*));
 
-    let Attributes { everywhere, front, both, lints, local, body: on_body } = &attributes;
+    let Attributes { front, both, lints, local, body: on_body } = &attributes;
     let output = &signature.output;
     let inputs = &signature.inputs;
     let ways = format!("The ways to call the task [`{name}`](fn@{name}) other than as a function.");
@@ -65,7 +65,7 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
     let map = quote_spanned!(at_output=> #private::map::<#hidden>(#arguments));
 
     Ok(quote! {
-        #(#everywhere)* #(#front)* #(#both)*
+        #(#front)* #(#both)*
         #[doc = ""]
         #[doc = "A task: the call returns at once, and the result comes when it has run."]
         #(#lints)*
@@ -74,12 +74,11 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
             #call
         }
 
-        #(#everywhere)* #(#both)*
+        #(#both)*
         #[doc = #ways]
         #[allow(dead_code, non_camel_case_types, missing_debug_implementations, missing_copy_implementations)]
         #visibility enum #name {}
 
-        #(#everywhere)*
         #(#lints)*
         #[allow(dead_code, deprecated, clippy::too_many_arguments, clippy::used_underscore_binding)]
         impl #name {
@@ -107,19 +106,16 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
             }
         }
 
-        #(#everywhere)* #(#on_body)*
+        #(#on_body)*
         fn #hidden(#inputs) #output #body
 
-        #(#everywhere)*
         #[allow(non_camel_case_types)]
         enum #hidden {}
 
-        #(#everywhere)*
         #(#lints)*
         #[allow(clippy::used_underscore_binding)]
         #implementation
 
-        #(#everywhere)*
         #submission
     })
 }

@@ -116,8 +116,8 @@ use crate::signature::Function;
 /// (`String`, not `&str`), and they and its value are `Send + 'static`. It is not async, unsafe,
 /// generic or a method. It may stand in a module or in a function.
 ///
-/// Attributes stay with the function, but `cfg` applies to all that is made of it, and
-/// documentation and `deprecated` to what its callers see.
+/// Its attributes stay with the function as it was written, but for documentation and
+/// `deprecated`, which go to what its callers see.
 #[proc_macro_attribute]
 pub fn task(args: TokenStream, item: TokenStream) -> TokenStream {
     let as_written = proc_macro2::TokenStream::from(item.clone());
