@@ -9,10 +9,11 @@ use once_cell::sync::Lazy;
 use crate::clock::Eta;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::group::{Group, group};
 use crate::mini::MiniHuey;
 use crate::periodic::{Body, Period, Row};
 use crate::result::TaskResult;
-use crate::task::TaskMeta;
+use crate::task::{Ending, Gives, Outcome, TaskMeta};
 
 /// One `#[task]`.
 #[doc(hidden)]
@@ -104,27 +105,89 @@ impl Declared {
     }
 }
 
+/// What `#[task]` says of one task. The type that implements it has no values; it stands for the
+/// task.
+///
+/// The bounds of a task's types are asked for here and nowhere else, so that a wrong type is one
+/// error, at that type.
+#[doc(hidden)]
+pub trait Declaration: 'static {
+    /// The tuple of the arguments.
+    type Args: Send + 'static;
+    /// What the task gives.
+    type Value: Send + 'static;
+
+    const NAME: &'static str;
+    const META: &'static TaskMeta = &TaskMeta::new(Self::NAME);
+
+    fn place() -> &'static impl HueyRef;
+    fn run(args: Self::Args) -> Result<Self::Value, Failure>;
+}
+
+/// What `Value` of a declaration is where the return type does not show it.
+#[doc(hidden)]
+pub type Value<const IS_RESULT: bool, R> = <Gives<IS_RESULT> as Outcome<R>>::Value;
+
+/// Ties what `#[task]` made of the name of a return type to what that type is.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`#[task]` expects that this gives `{T}`, but it gives `{Self}`",
+    label = "gives `{Self}`",
+    note = "a type whose name ends in `Result` is taken for a `Result`, and its first argument \
+            for the value; to return one that is none, give it another name: \
+            `type Page<T> = PageResult<T>;`"
+)]
+pub trait IsShownAs<T> {
+    fn into_shown(self) -> T;
+}
+
+impl<T> IsShownAs<T> for T {
+    fn into_shown(self) -> T {
+        self
+    }
+}
+
+#[doc(hidden)]
+pub fn into_shown<T, V: IsShownAs<T>>(outcome: Result<V, Failure>) -> Result<T, Failure> {
+    outcome.map(V::into_shown)
+}
+
+impl Declared {
+    #[doc(hidden)]
+    pub const fn of<D: Declaration>() -> Declared {
+        Declared { meta: D::META, huey: || D::place().peek(), periodic: None }
+    }
+
+    #[doc(hidden)]
+    pub const fn periodic<D: Declaration<Args = ()>>(periodic: fn() -> (Period, Body)) -> Declared {
+        Declared { periodic: Some(periodic), ..Declared::of::<D>() }
+    }
+}
+
+/// What a periodic task does when it runs by itself.
+#[doc(hidden)]
+pub fn body<D: Declaration<Args = ()>>() -> Body {
+    Arc::new(|| D::run(()).map(drop))
+}
+
+/// Asks that a periodic task returns `R` for a reason.
+#[doc(hidden)]
+pub fn ending<R: Ending>() {}
+
 /// What the function that `#[task]` makes does.
 #[doc(hidden)]
-pub fn call<F, T>(huey: &impl HueyRef, meta: &'static TaskMeta, work: F) -> TaskResult<T>
-where
-    F: FnOnce() -> Result<T, Failure> + Send + 'static,
-    T: Send + 'static,
-{
-    huey.huey().engine().call(meta, work)
+pub fn call<D: Declaration>(args: D::Args) -> TaskResult<D::Value> {
+    D::place().huey().engine().call(D::META, move || D::run(args))
 }
 
 /// What the `schedule` that `#[task]` makes does.
 #[doc(hidden)]
-pub fn schedule<F, T>(
-    huey: &impl HueyRef,
-    meta: &'static TaskMeta,
-    eta: impl Into<Eta>,
-    work: F,
-) -> TaskResult<T>
-where
-    F: FnOnce() -> Result<T, Failure> + Send + 'static,
-    T: Send + 'static,
-{
-    huey.huey().engine().schedule(meta, eta.into(), work)
+pub fn schedule<D: Declaration>(args: D::Args, eta: impl Into<Eta>) -> TaskResult<D::Value> {
+    D::place().huey().engine().schedule(D::META, eta.into(), move || D::run(args))
+}
+
+/// What the `map` that `#[task]` makes does.
+#[doc(hidden)]
+pub fn map<D: Declaration>(args: impl IntoIterator<Item = D::Args>) -> Group<D::Value> {
+    group(args.into_iter().map(call::<D>))
 }

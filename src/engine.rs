@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta};
-use crate::error::{Error, Failure, Rejection};
+use crate::error::{Error, Failure, Reason, Rejection};
 use crate::green::{Books, End, Job, Pool, Ran, Refused, Runtime, Waited, panics};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
@@ -155,7 +155,7 @@ impl Engine {
         );
         log::error!("{problem}");
         self.problems.lock().push(problem.clone());
-        Err(Rejection::Misconfigured(problem))
+        Err(Reason::Misconfigured(problem).into())
     }
 
     #[inline]
@@ -166,9 +166,9 @@ impl Engine {
     #[cold]
     fn make_pool(&self) -> Result<Arc<Pool>, Rejection> {
         if let Some(problem) = &self.wrong_settings {
-            return Err(Rejection::Misconfigured(problem.clone()));
+            return Err(Reason::Misconfigured(problem.clone()).into());
         }
-        let runtime = Runtime::get().map_err(|why| Rejection::Runtime(why.to_string()))?;
+        let runtime = Runtime::get().map_err(|why| Reason::Runtime(why.to_string()))?;
         Ok(Pool::new(runtime, self.settings.pool_size))
     }
 
@@ -219,7 +219,7 @@ impl Engine {
         };
         let (name, id) = (job.name(), job.id());
         log::warn!("{:?}: {name} #{id} rejected: the backlog is full ({limit})", self.name);
-        job.abandon(End::Rejected(Rejection::BacklogFull { limit }));
+        job.abandon(End::Rejected(Reason::BacklogFull { limit }.into()));
     }
 
     /// Runs `work` in the caller: for tests.
@@ -229,7 +229,7 @@ impl Engine {
         T: Send + 'static,
     {
         if let Some(problem) = &self.wrong_settings {
-            return task::rejected(meta, Rejection::Misconfigured(problem.clone()));
+            return task::rejected(meta, Reason::Misconfigured(problem.clone()).into());
         }
         let (job, result) = task::call(meta, 0, work);
         if self.shut_down.get().is_some() {

@@ -15,7 +15,7 @@ use crate::crontab::CrontabError;
 /// # use minihuey::{MiniHuey, TaskError};
 /// let huey = MiniHuey::new("errors");
 /// let parse = huey.try_task("parse", |text: String| text.parse::<i32>());
-/// match parse.call(("forty",)).get() {
+/// match parse.call(("forty".into(),)).get() {
 ///     Err(TaskError::Failed(failure)) => {
 ///         let original: &std::num::ParseIntError = failure.downcast_ref().unwrap();
 ///         assert_eq!(original.to_string(), "invalid digit found in string");
@@ -56,7 +56,7 @@ impl TaskError {
     /// # use std::io;
     /// # let huey = MiniHuey::new("downcast");
     /// let read = huey.try_task("read", |path: String| std::fs::read_to_string(path));
-    /// let error = read.call(("/no/such/file",)).get().unwrap_err();
+    /// let error = read.call(("/no/such/file".into(),)).get().unwrap_err();
     /// assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
     /// ```
     pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
@@ -214,9 +214,13 @@ impl Display for Panic {
 }
 
 /// Why a task was not taken on. See [`TaskError::Rejected`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rejection(Box<Reason>);
+
+/// See [`Rejection::reason`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Rejection {
+pub enum Reason {
     /// As many tasks as `backlog` allows are waiting.
     BacklogFull {
         /// The limit that was set.
@@ -228,16 +232,38 @@ pub enum Rejection {
     Runtime(String),
 }
 
+impl Rejection {
+    /// The reason.
+    pub fn reason(&self) -> &Reason {
+        &self.0
+    }
+}
+
+impl From<Reason> for Rejection {
+    fn from(reason: Reason) -> Rejection {
+        Rejection(Box::new(reason))
+    }
+}
+
 impl Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rejection::BacklogFull { limit } => {
+        match &*self.0 {
+            Reason::BacklogFull { limit } => {
                 write!(f, "the backlog is full ({limit} tasks are waiting)")
             }
-            Rejection::Misconfigured(what) | Rejection::Runtime(what) => f.write_str(what),
+            Reason::Misconfigured(what) | Reason::Runtime(what) => f.write_str(what),
         }
     }
 }
+
+impl Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Debug::fmt(&self.0, f)
+    }
+}
+
+// The value of a called task lives in the task's one allocation: an error must not enlarge it.
+const _: () = assert!(size_of::<Result<u64, TaskError>>() == 16);
 
 /// What went wrong in the library, as opposed to in a task. The return type for `main`.
 ///

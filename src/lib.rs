@@ -25,10 +25,12 @@ pub use closure::Task;
 pub use crontab::{Crontab, CrontabError};
 pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
-pub use error::{Error, Failure, Panic, Rejection, TaskError};
+pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
 pub use green::{RuntimeBuilder, runtime};
 pub use group::{AsCompleted, Group, group};
 pub use mini::{Builder, MiniHuey};
+#[doc(inline)]
+pub use minihuey_macros::{crontab, task};
 pub use periodic::{Overlap, Period};
 pub use result::{TaskId, TaskResult};
 pub use task::{Ending, TaskFn};
@@ -38,8 +40,9 @@ pub use task::{Ending, TaskFn};
 pub mod __private {
     pub use inventory;
 
-    pub use crate::declared::{Declared, call, schedule};
+    pub use crate::declared::{
+        Declaration, Declared, Value, body, call, ending, into_shown, map, schedule,
+    };
     pub use crate::error::Failure;
-    pub use crate::periodic::Body;
-    pub use crate::task::{Ending, Gives, NotResult, Outcome, Probe, TaskMeta};
+    pub use crate::task::{Gives, NotResult, Outcome, Probe};
 }

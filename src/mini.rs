@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::closure::Task;
-use crate::declared::Search;
+use crate::declared::{Declared, Search};
 use crate::engine::{Abandoned, Engine, Settings, Stats, WhenFull};
 use crate::error::Error;
 use crate::periodic::{Period, Row};
@@ -120,24 +120,19 @@ impl MiniHuey {
     /// [`Error::AlreadyStarted`]; [`Error::ShutDown`]; [`Error::Misconfigured`] if a setting or a
     /// declaration is wrong, with all that is; [`Error::Runtime`] if green threads can't be had.
     pub fn start(&self) -> Result<(), Error> {
-        let mut adopted = Vec::new();
-        for declared in self.declared.lock().find(&self.engine).unwrap_or_default() {
-            // Remembered by the engine, which then refuses to start.
-            let _ = self.engine.take_name(declared.meta.name);
-            adopted.extend(declared.row().map(Arc::new));
-        }
-        // A huey that is being made starts in its own initialiser, before a declaration can find
-        // it: the scheduler goes on looking.
+        let found = self.declared.lock().find(&self.engine).unwrap_or_default();
+        let mut first = Some(adopt(&self.engine, &found));
+        // A huey that starts in its own initialiser can't be found by a declaration yet: the
+        // scheduler goes on looking.
         let search = self.declared.clone();
         let engine: Weak<Engine> = Arc::downgrade(&self.engine);
-        let mut first = Some(adopted);
         self.engine.start(Box::new(move || {
             if let Some(first) = first.take() {
                 return Some(first);
             }
             let engine = engine.upgrade()?;
             let found = search.lock().find(&engine)?;
-            Some(found.iter().filter_map(|declared| declared.row()).map(Arc::new).collect())
+            Some(adopt(&engine, &found))
         }))
     }
 
@@ -200,6 +195,13 @@ impl MiniHuey {
     pub(crate) fn is(&self, engine: &Arc<Engine>) -> bool {
         Arc::ptr_eq(&self.engine, engine)
     }
+}
+
+/// Takes in what `#[task]` declared. A name that is taken is remembered as a problem: `start`
+/// refuses, or, if it is found later, the log says so.
+fn adopt(engine: &Engine, declared: &[&'static Declared]) -> Vec<Arc<Row>> {
+    let named = declared.iter().filter(|declared| engine.take_name(declared.meta.name).is_ok());
+    named.filter_map(|declared| declared.row()).map(Arc::new).collect()
 }
 
 impl Debug for MiniHuey {

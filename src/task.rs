@@ -231,6 +231,7 @@ pub trait Outcome<R> {
     fn outcome(task: &'static str, returned: R) -> Result<Self::Value, Failure>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E: Display + Debug + Send + Sync + 'static> Outcome<Result<T, E>> for Gives<true> {
     type Value = T;
 

@@ -338,13 +338,16 @@ fn work_is_done_even_if_it_blocks_on_later_work() {
         let pool = Pool::new(usize::MAX);
         let done = Bell::new();
         let later = Bell::new();
-        Pool::push(&pool, Job::new({
-            let (done, later) = (done.clone(), later.clone());
-            move || {
-                later.wait();
-                done.ring();
-            }
-        }));
+        Pool::push(
+            &pool,
+            Job::new({
+                let (done, later) = (done.clone(), later.clone());
+                move || {
+                    later.wait();
+                    done.ring();
+                }
+            }),
+        );
         Pool::push(&pool, Job::new(move || later.ring()));
         done.wait();
         pool.close();

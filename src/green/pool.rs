@@ -425,7 +425,12 @@ impl Pool {
 
     /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
     /// when there are as many green threads as there may be, and all of them may be waiting.
-    fn run_inline(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, member: &Member, job: &Arc<dyn Job>) {
+    fn run_inline(
+        self: &Arc<Pool>,
+        mut state: MutexGuard<'_, State>,
+        member: &Member,
+        job: &Arc<dyn Job>,
+    ) {
         if !job.claim() {
             return;
         }
@@ -552,10 +557,7 @@ impl Green {
     /// Gives the place of the job that runs here to its pool while it waits for `awaited`. None
     /// if there is nothing to give back: it runs no job, or its pool has no limit.
     #[inline]
-    pub(crate) fn lend(
-        self: &Arc<Green>,
-        awaited: impl FnOnce() -> Arc<dyn Job>,
-    ) -> Option<Lent> {
+    pub(crate) fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> Arc<dyn Job>) -> Option<Lent> {
         let pool = &self.member.as_ref()?.pool;
         // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
         // either true after it was pushed later, and stands behind.
@@ -581,8 +583,8 @@ impl Green {
         // ORDERING: Relaxed, only this green thread touches it.
         let lends = pool.limited && member.has_place.load(Ordering::Relaxed);
         // ORDERING: Relaxed, a hint: whoever pops it claims it under the lock.
-        let awaited = awaited
-            .filter(|job| !job.claimed().load(Ordering::Relaxed) && job.pool() == pool.id);
+        let awaited =
+            awaited.filter(|job| !job.claimed().load(Ordering::Relaxed) && job.pool() == pool.id);
         let mut state = pool.state.lock();
         if let Some(job) = &awaited {
             state.backlog.push_urgent(job.clone());

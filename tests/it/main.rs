@@ -16,3 +16,4 @@ mod schedule;
 mod stress;
 mod summer_time;
 mod support;
+mod task_macro;

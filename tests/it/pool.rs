@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use minihuey::{MiniHuey, Rejection, TaskError, WhenFull, green};
+use minihuey::{MiniHuey, Reason, TaskError, WhenFull, green};
 
 use crate::support::{Gate, Gauge, LIMIT, next};
 
@@ -131,7 +131,8 @@ fn a_full_backlog_rejects() {
     next(&receiver);
     let waiting = [hold.call(()), hold.call(())];
     let error = hold.call(()).get().unwrap_err();
-    assert!(matches!(&error, TaskError::Rejected(Rejection::BacklogFull { limit: 2 })), "{error}");
+    let TaskError::Rejected(why) = &error else { panic!("{error}") };
+    assert_eq!(*why.reason(), Reason::BacklogFull { limit: 2 });
     assert_eq!(
         error.to_string(),
         "the task was not taken on: the backlog is full (2 tasks are waiting)"
@@ -146,8 +147,7 @@ fn a_full_backlog_rejects() {
 
 #[test]
 fn a_full_backlog_makes_callers_wait_if_so_chosen() {
-    let huey =
-        MiniHuey::builder("wait").pool_size(1).backlog(3).when_full(WhenFull::Wait).build();
+    let huey = MiniHuey::builder("wait").pool_size(1).backlog(3).when_full(WhenFull::Wait).build();
     let double = huey.task("double", |n: u64| {
         green::yield_now();
         2 * n

@@ -44,10 +44,8 @@ fn a_wait_in_a_task_times_out_as_one_in_a_thread_does() {
     let outer = huey.task("outer", move || {
         let mut result = hold.call(());
         let start = Instant::now();
-        let timed_out = matches!(
-            result.get_timeout(Duration::from_millis(20)),
-            Err(TaskError::WaitTimedOut)
-        );
+        let timed_out =
+            matches!(result.get_timeout(Duration::from_millis(20)), Err(TaskError::WaitTimedOut));
         (timed_out, start.elapsed() >= Duration::from_millis(20), result)
     });
     let (timed_out, late_enough, result) = outer.call(()).get().unwrap();
@@ -136,7 +134,7 @@ fn on_ready_is_called_with_the_value_whether_it_comes_before_or_after() {
 fn a_panic_in_on_ready_harms_nobody() {
     let huey = MiniHuey::new("bad callback");
     let five = huey.task("five", || 5);
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel::<()>();
     five.call(()).on_ready(move |_| {
         // Dropped by the unwinding: the test learns that the callback ran.
         let _sender = sender;

@@ -1,0 +1,141 @@
+//! What may be written between the parentheses of `#[task(…)]`.
+
+use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Ident, LitStr, Path, Token, parenthesized, token};
+
+use crate::crontab::Crontab;
+
+/// The huey and the options.
+pub struct Args {
+    /// The static that holds the huey.
+    pub huey: Path,
+    /// The task's name, if it is not the function's.
+    pub name: Option<LitStr>,
+    /// When it runs by itself.
+    pub period: Option<Period>,
+    /// The variant of `Overlap`.
+    pub overlap: Option<Ident>,
+}
+
+/// When a periodic task runs.
+pub enum Period {
+    /// `crontab(…)` or `cron(…)`.
+    Crontab(Box<Crontab>),
+    /// `when = …`: a function of the time.
+    When(Path),
+}
+
+const NO_HUEY: &str = "tell #[task] first which huey runs it, as in `#[task(HUEY)]`: a static, \
+                       such as `static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new(\"my-app\"));`";
+
+const OPTIONS: &str = "crontab(minute = \"0\", …), cron(\"*/10 * * * * *\"), when = predicate, \
+                       overlap = \"skip\" and name = \"…\"";
+
+impl Parse for Args {
+    fn parse(input: ParseStream) -> syn::Result<Args> {
+        let mut args = Args { huey: parse_huey(input)?, name: None, period: None, overlap: None };
+        let mut overlap_at = Span::call_site();
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if input.is_empty() {
+                break;
+            }
+            let option = input.call(Ident::parse_any)?;
+            let was_there = match option.to_string().as_str() {
+                "crontab" => args.period.replace(crontab(input, Crontab::parse)?).is_some(),
+                "cron" => args.period.replace(crontab(input, Crontab::parse_six)?).is_some(),
+                "when" => {
+                    input.parse::<Token![=]>()?;
+                    let predicate = Path::parse_mod_style(input)?;
+                    args.period.replace(Period::When(predicate)).is_some()
+                }
+                "overlap" => {
+                    overlap_at = option.span();
+                    args.overlap.replace(parse_overlap(input)?).is_some()
+                }
+                "name" => args.name.replace(parse_name(input)?).is_some(),
+                _ => {
+                    let message = format!("#[task] has no option `{option}`; it has {OPTIONS}");
+                    return Err(syn::Error::new(option.span(), message));
+                }
+            };
+            if was_there {
+                let message = if option == "overlap" || option == "name" {
+                    format!("`{option}` is given twice")
+                } else {
+                    "a task has one period: one crontab, cron or when".to_owned()
+                };
+                return Err(syn::Error::new(option.span(), message));
+            }
+        }
+        if args.overlap.is_some() && args.period.is_none() {
+            let message = "overlap says what happens when a periodic task is due while it still \
+                           runs: it needs crontab(…), cron(…) or when = … beside it";
+            return Err(syn::Error::new(overlap_at, message));
+        }
+        Ok(args)
+    }
+}
+
+fn crontab(
+    input: ParseStream,
+    parse: fn(ParseStream) -> syn::Result<Crontab>,
+) -> syn::Result<Period> {
+    let content;
+    parenthesized!(content in input);
+    Ok(Period::Crontab(Box::new(parse(&content)?)))
+}
+
+fn parse_huey(input: ParseStream) -> syn::Result<Path> {
+    if input.is_empty() {
+        return Err(syn::Error::new(Span::call_site(), NO_HUEY));
+    }
+    let start = input.span();
+    let huey = Path::parse_mod_style(input).map_err(|_| syn::Error::new(start, NO_HUEY))?;
+    // An option stands where the huey should.
+    if input.peek(token::Paren) || input.peek(Token![=]) {
+        return Err(syn::Error::new(start, NO_HUEY));
+    }
+    Ok(huey)
+}
+
+fn parse_overlap(input: ParseStream) -> syn::Result<Ident> {
+    input.parse::<Token![=]>()?;
+    let text: LitStr = input.parse()?;
+    let variant = match text.value().as_str() {
+        "beside" => "Beside",
+        "skip" => "Skip",
+        "queue" => "Queue",
+        _ => {
+            let message = "expected \"beside\" (it runs beside its last run, the default), \
+                           \"skip\" (not this time) or \"queue\" (after its last run)";
+            return Err(syn::Error::new(text.span(), message));
+        }
+    };
+    Ok(Ident::new(variant, text.span()))
+}
+
+fn parse_name(input: ParseStream) -> syn::Result<LitStr> {
+    input.parse::<Token![=]>()?;
+    let name: LitStr = input.parse()?;
+    if name.value().is_empty() {
+        return Err(syn::Error::new(name.span(), "a task's name can't be empty"));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_overlap_is_the_variant_that_it_names() {
+        for (text, variant) in [("beside", "Beside"), ("skip", "Skip"), ("queue", "Queue")] {
+            let args: Args =
+                syn::parse_str(&format!("HUEY, crontab(), overlap = {text:?}")).unwrap();
+            assert_eq!(args.overlap.unwrap(), variant);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+use minihuey::{MiniHuey, task};
+use once_cell::sync::Lazy;
+
+static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("app"));
+
+#[task]
+fn no_huey() {}
+
+#[task()]
+fn no_huey_either() {}
+
+#[task(crontab(minute = "0"))]
+fn an_option_where_the_huey_should_be() {}
+
+#[task("HUEY")]
+fn huey_in_quotes() {}
+
+#[task(HUEY, retries = 3)]
+fn unknown_option() {}
+
+#[task(HUEY, name = "a", name = "b")]
+fn name_twice() {}
+
+#[task(HUEY, name = "")]
+fn empty_name() {}
+
+#[task(HUEY, crontab(minute = "0"), cron("0 * * * * *"))]
+fn two_periods() {}
+
+#[task(HUEY, overlap = "skip")]
+fn overlap_of_a_task_that_is_not_periodic() {}
+
+#[task(HUEY, crontab(minute = "0"), overlap = "stack")]
+fn unknown_overlap() {}
+
+#[task(HUEY)]
+#[task(HUEY, name = "other")]
+fn a_task_twice() {}
+
+fn main() {}

@@ -1,0 +1,180 @@
+//! Green threads: sleeping, yielding, and how they share their worker.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use minihuey::{MiniHuey, green};
+
+use crate::support::{LIMIT, next};
+
+#[test]
+fn sleep_lasts_at_least_as_long_as_it_was_told_in_both_kinds_of_threads() {
+    let huey = MiniHuey::new("sleep");
+    let nap = huey.task("nap", |millis: u64| {
+        let start = Instant::now();
+        green::sleep(Duration::from_millis(millis));
+        start.elapsed()
+    });
+    for millis in [0, 1, 5, 20] {
+        assert!(nap.call((millis,)).get().unwrap() >= Duration::from_millis(millis));
+        assert!(nap.call_local((millis,)).unwrap() >= Duration::from_millis(millis));
+    }
+}
+
+#[test]
+fn sleepers_wake_in_the_order_of_their_deadlines() {
+    let huey = MiniHuey::new("order");
+    let (sender, receiver) = mpsc::channel();
+    let start = Instant::now();
+    let nap = huey.task("nap", move |n: u64| {
+        let due = Duration::from_millis(20 + 5 * n);
+        green::sleep(due.saturating_sub(start.elapsed()));
+        sender.send(n).unwrap();
+    });
+    for n in [7, 3, 9, 1, 5] {
+        drop(nap.call((n,)));
+    }
+    assert_eq!([1, 3, 5, 7, 9], [(); 5].map(|()| next(&receiver)));
+}
+
+#[test]
+fn all_green_threads_run_on_one_worker_and_never_leave_it() {
+    thread_local!(static VISITS: Cell<u64> = const { Cell::new(0) });
+    let huey = MiniHuey::new("one worker");
+    let visit = huey.task("visit", || {
+        let thread = std::thread::current().id();
+        for _ in 0..20 {
+            VISITS.set(VISITS.get() + 1);
+            green::sleep(Duration::from_micros(100));
+            green::yield_now();
+            assert_eq!(std::thread::current().id(), thread);
+        }
+        thread
+    });
+    let mut threads = visit.map((0..50).map(|_| ())).get().unwrap();
+    threads.dedup();
+    assert_eq!(threads.len(), 1);
+    let visits = huey.task("visits", || VISITS.get());
+    assert_eq!(visits.call(()).get().unwrap(), 1000);
+}
+
+#[test]
+fn a_task_that_only_yields_lets_others_sleep_and_wake() {
+    let huey = MiniHuey::new("polite");
+    let done = Arc::new(AtomicBool::new(false));
+    let spin = huey.task("spin", {
+        let done = done.clone();
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                green::yield_now();
+            }
+        }
+    });
+    let spinners = [spin.call(()), spin.call(())];
+    let nap = huey.task("nap", || green::sleep(Duration::from_millis(5)));
+    for _ in 0..10 {
+        nap.call(()).get_timeout(LIMIT).unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    for spinner in spinners {
+        spinner.get().unwrap();
+    }
+}
+
+#[test]
+fn tasks_that_keep_each_other_busy_starve_nobody() {
+    let huey = MiniHuey::new("busy");
+    let done = Arc::new(AtomicBool::new(false));
+    let leaf = huey.task("leaf", || ());
+    let busy = huey.task("busy", {
+        let done = done.clone();
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                leaf.call(()).get().unwrap();
+            }
+        }
+    });
+    let busy = busy.call(());
+    let nap = huey.task("nap", || green::sleep(Duration::from_millis(1)));
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..20 {
+        nap.call(()).get_timeout(LIMIT).unwrap();
+        // Not only ours: also what may itself serves.
+        let sender = sender.clone();
+        may::go!(move || sender.send(()).unwrap());
+        next(&receiver);
+    }
+    done.store(true, Ordering::Relaxed);
+    busy.get().unwrap();
+}
+
+#[test]
+fn a_thread_that_saturates_the_pool_does_not_starve_sleepers() {
+    let huey = MiniHuey::builder("saturated").backlog(10_000).build();
+    let count = Arc::new(AtomicU64::new(0));
+    let work = huey.task("work", {
+        let count = count.clone();
+        move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let done = Arc::new(AtomicBool::new(false));
+    let producer = std::thread::spawn({
+        let done = done.clone();
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                drop(work.call(()));
+            }
+        }
+    });
+    // Of its own huey: the other's backlog is full.
+    let calm = MiniHuey::new("calm");
+    let leaf = calm.task("leaf", || ());
+    let both = calm.task("both", move || {
+        green::sleep(Duration::from_millis(1));
+        leaf.call(()).get().unwrap();
+    });
+    for _ in 0..100 {
+        both.call(()).get_timeout(LIMIT).unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    producer.join().unwrap();
+    assert!(count.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn a_coroutine_that_may_runs_can_call_and_wait() {
+    let huey = MiniHuey::new("guests");
+    let nap = huey.task("nap", |n: u32| {
+        green::sleep(Duration::from_millis(2));
+        n
+    });
+    nap.call((0,)).get().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    for n in 0..10 {
+        let (nap, sender) = (nap.clone(), sender.clone());
+        may::go!(move || {
+            assert!(green::is_green());
+            green::sleep(Duration::from_millis(1));
+            sender.send(nap.call((n,)).get().unwrap()).unwrap();
+        });
+    }
+    let mut seen: Vec<_> = (0..10).map(|_| next(&receiver)).collect();
+    seen.sort();
+    assert_eq!(seen, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_task_that_waits_by_mays_own_means_is_still_itself() {
+    let huey = MiniHuey::builder("mixed").pool_size(1).build();
+    let leaf = huey.task("leaf", |n: u32| n);
+    let mixed = huey.task("mixed", move |n: u32| {
+        may::coroutine::sleep(Duration::from_millis(2));
+        leaf.call((n,)).get().unwrap()
+    });
+    let values = mixed.map((0..10).map(|n| (n,))).get_timeout(LIMIT).unwrap();
+    assert_eq!(values, (0..10).collect::<Vec<_>>());
+}
