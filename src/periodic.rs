@@ -87,6 +87,8 @@ struct Course {
     owed: u64,
 }
 
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
+
 /// More missed firings than this are not counted one by one.
 const MOST_MISSED: u64 = 10_000;
 
@@ -136,15 +138,13 @@ impl Row {
             if look.fires.replace(due).is_some() {
                 look.missed += 1;
             }
-            course.next = if look.missed < MOST_MISSED {
-                self.period.when.next_after(due)
-            } else {
-                self.period.when.next_after(now)
-            };
+            // Of more than can be counted only the last minute is of interest.
+            let from = if look.missed < MOST_MISSED { due } else { due.max(now - MINUTE) };
+            course.next = self.period.when.next_after(from);
         }
         drop(course);
         let When::Predicate(predicate) = &self.period.when else {
-            if look.fires.take_if(|due| now - *due >= TimeDelta::minutes(1)).is_some() {
+            if look.fires.take_if(|due| now - *due >= MINUTE).is_some() {
                 look.missed += 1;
             }
             return look;
@@ -153,7 +153,7 @@ impl Row {
         look.missed = 0;
         look.fires.take_if(|due| {
             let says_yes = || predicate(&due.with_timezone(&Local));
-            now - *due >= TimeDelta::minutes(1)
+            now - *due >= MINUTE
                 || !panics::catch(self.meta.name, says_yes).unwrap_or_else(|panic| {
                     log::error!("the predicate of periodic {panic}");
                     false
@@ -209,10 +209,7 @@ impl When {
     fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             When::Crontab(crontab) => crontab.next_after_utc(time),
-            When::Predicate(_) => {
-                let minute = TimeDelta::minutes(1);
-                time.checked_add_signed(minute)?.duration_trunc(minute).ok()
-            }
+            When::Predicate(_) => time.checked_add_signed(MINUTE)?.duration_trunc(MINUTE).ok(),
         }
     }
 }

@@ -190,8 +190,8 @@ impl Shared {
             self.adopt(&mut source);
             let wall = self.clock.wall();
             self.follow(wall);
-            self.fire_rows(wall, pool);
-            let more = self.hand_over(wall, pool);
+            self.fire_rows(this_loop, wall, pool);
+            let more = self.hand_over(this_loop, wall, pool);
             if more {
                 green::yield_now();
             }
@@ -242,9 +242,12 @@ impl Shared {
         state.rows.iter().for_each(|row| row.start_from(wall));
     }
 
-    fn fire_rows(self: &Arc<Shared>, wall: DateTime<Utc>, pool: &Arc<Pool>) {
+    fn fire_rows(self: &Arc<Shared>, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) {
         let rows = self.state.lock().rows.clone();
         for row in rows {
+            if self.state.lock().running != Some(this_loop) {
+                return;
+            }
             let look = row.look(wall);
             if look.missed > 0 {
                 log::warn!(
@@ -291,11 +294,14 @@ impl Shared {
     }
 
     /// Hands due entries to the pool. Gives true if there may be more.
-    fn hand_over(&self, wall: DateTime<Utc>, pool: &Arc<Pool>) -> bool {
+    fn hand_over(&self, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) -> bool {
         let monotonic = self.clock.monotonic();
         for _ in 0..BATCH {
             let due = {
                 let mut state = self.state.lock();
+                if state.running != Some(this_loop) {
+                    return false;
+                }
                 let Some(due) = state.table.pop_due(monotonic, wall) else { return false };
                 let late = Duration::from_nanos(due.late);
                 state.marks.worst_late = state.marks.worst_late.max(late);

@@ -77,6 +77,8 @@ thread_local! {
     static HUB: Cell<Option<&'static Hub>> = const { Cell::new(None) };
     /// Ticks left until the next look at the clock.
     static TICKS: Cell<u32> = const { Cell::new(0) };
+    /// This is the thread on which may resumes coroutines after its own timed waits.
+    static IS_MAYS_TIMER: Cell<bool> = const { Cell::new(false) };
     /// All step aside: who becomes ready is held back until the selector ran.
     static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
@@ -97,6 +99,33 @@ thread_local! {
 
 /// The hub of the calling thread, if it is a worker.
 pub(crate) fn current() -> Option<&'static Hub> {
+    HUB.get()
+}
+
+/// To be called in a coroutine, once: finds the thread of may's timers, and marks it.
+pub(super) fn mark_mays_timer() {
+    may::coroutine::sleep(Duration::from_nanos(1));
+    mark_this_thread();
+}
+
+// Not inlined, as what follows: the address of a thread-local must not be kept over a change of
+// the thread.
+#[inline(never)]
+fn mark_this_thread() {
+    if HUB.get().is_none() {
+        IS_MAYS_TIMER.set(true);
+    }
+}
+
+/// The calling thread is may's timer thread.
+#[inline(never)]
+pub(super) fn is_mays_timer() -> bool {
+    IS_MAYS_TIMER.get()
+}
+
+/// As [`current`], where the thread may have changed since the last look.
+#[inline(never)]
+pub(super) fn current_afresh() -> Option<&'static Hub> {
     HUB.get()
 }
 
@@ -281,6 +310,16 @@ impl Hub {
     /// The calling thread is this hub's worker.
     fn is_here(&self) -> bool {
         current().is_some_and(|hub| std::ptr::eq(hub, self))
+    }
+
+    /// Brings the calling green thread, which is of this hub, back to its worker, if a timed wait
+    /// of may's took it away.
+    #[inline(never)]
+    pub(super) fn come_home(&self, coroutine: &Coroutine) {
+        while !current_afresh().is_some_and(|hub| std::ptr::eq(hub, self)) {
+            self.post(Letter::Unpark(coroutine.clone()));
+            may::coroutine::park();
+        }
     }
 
     /// Runs `action` on the worker: at once if this is its thread, else when the hub comes to it.

@@ -532,6 +532,7 @@ impl Green {
                     // SAFETY: the pool holds the job in `running` until this runner settles it,
                     // which is the next thing it does, or until the runner is dead.
                     ran = Some(unsafe { (*job).run() });
+                    self.hub.come_home(&self.coroutine);
                     if self.hub.tick() {
                         pool.state.lock().backlog.step_aside(crew);
                         self.hub.yield_now();

@@ -170,6 +170,8 @@ impl Runtime {
                 threads.len()
             ));
         }
+        // SAFETY: it fits any stack, and reads thread-locals only on the thread it means.
+        unsafe { may::coroutine::spawn(hub::mark_mays_timer) };
         let most = most_green_threads();
         Ok(Runtime {
             hubs,
@@ -224,7 +226,7 @@ impl Runtime {
         match spawned {
             Ok(Ok(handle)) => {
                 handle.coroutine().unpark();
-                return Ok(());
+                Ok(())
             }
             Ok(Err(error)) => {
                 self.release_green();

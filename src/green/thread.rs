@@ -53,8 +53,28 @@ impl Green {
     /// The calling green thread. None on an OS thread.
     pub(crate) fn current() -> Option<Arc<Green>> {
         // Asked first: on a thread that is not a worker, may's test would leak a context.
-        let hub = hub::current()?;
-        overflow::active().or_else(|| Green::look_up(hub))
+        match hub::current() {
+            Some(hub) => overflow::active().or_else(|| Green::look_up(hub)),
+            None if hub::is_mays_timer() => Green::come_home(),
+            None => None,
+        }
+    }
+
+    /// After a timed wait of may's, which ends on the thread of its timers: blocking that would
+    /// hold all of them.
+    #[cold]
+    fn come_home() -> Option<Arc<Green>> {
+        if std::thread::panicking() || !may::coroutine::is_coroutine() {
+            return None;
+        }
+        let known = CURRENT.with(|current| current.borrow().clone());
+        if let Some(green) = known {
+            green.hub.come_home(&green.coroutine);
+            return Some(green);
+        }
+        // Not being a worker, this thread hands it to one.
+        may::coroutine::yield_now();
+        hub::current_afresh().and_then(Green::look_up)
     }
 
     /// For coroutines that we did not make, and after waits of may's own.
