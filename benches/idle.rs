@@ -54,8 +54,8 @@ fn idle(case: &str) -> Fallible<()> {
     }
     match case {
         "none" | "started" => {}
-        "delay" => drop(add::schedule(HOUR, 1, 1)),
-        "eta" => drop(add::schedule(SystemTime::now() + HOUR, 1, 1)),
+        "delay" => drop(add::schedule((1, 1), HOUR)),
+        "eta" => drop(add::schedule((1, 1), SystemTime::now() + HOUR)),
         "crontab" => HUEY.periodic_task("hourly", crontab::hourly(), || ()),
         other => return Err(format!("no such case: {other}").into()),
     }

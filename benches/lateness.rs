@@ -25,8 +25,8 @@ fn measure(random: &mut Random, by: By) -> Fallible<Sorted> {
         let due = start + Duration::from_nanos(random.below(SPAN.as_nanos() as u64));
         let delay = due - Instant::now();
         results.push(match by {
-            By::Delay => lateness::schedule(delay, due),
-            By::WallClock => lateness::schedule(SystemTime::now() + delay, due),
+            By::Delay => lateness::schedule((due,), delay),
+            By::WallClock => lateness::schedule((due,), SystemTime::now() + delay),
         });
     }
     // Nobody waits for a result meanwhile, for to wake a thread takes the worker's time.

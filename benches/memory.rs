@@ -92,7 +92,7 @@ fn scheduled() -> Fallible<Figures> {
     let (before, start) = (resident()?, Instant::now());
     for number in 0..TASKS as i64 {
         let delay = HOUR + Duration::from_nanos(random.below(HOUR.as_nanos() as u64));
-        drop(add::schedule(delay, number, 1));
+        drop(add::schedule((number, 1), delay));
     }
     let insert = start.elapsed();
     let after = resident()?;

@@ -147,6 +147,9 @@ impl Arrivals {
     }
 }
 
+/// The place of a member in its group, and what became of it.
+pub type Completed<T> = (usize, Result<T, TaskError>);
+
 /// Iterates over a group in the order in which its members end. See [`Group::as_completed`].
 pub struct AsCompleted<T> {
     /// None once it was given.
@@ -159,17 +162,11 @@ impl<T: Send + 'static> AsCompleted<T> {
     ///
     /// # Errors
     /// [`TaskError::WaitTimedOut`] if no member more has ended by then; the iterator stays usable.
-    pub fn next_timeout(
-        &mut self,
-        timeout: Duration,
-    ) -> Result<Option<(usize, Result<T, TaskError>)>, TaskError> {
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Completed<T>>, TaskError> {
         self.next_until(deadline(timeout))
     }
 
-    fn next_until(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<Option<(usize, Result<T, TaskError>)>, TaskError> {
+    fn next_until(&mut self, deadline: Option<Instant>) -> Result<Option<Completed<T>>, TaskError> {
         let Some(awaited) = self.members.iter_mut().flatten().next() else {
             return Ok(None);
         };
@@ -202,7 +199,7 @@ impl<T: Send + 'static> AsCompleted<T> {
 }
 
 impl<T: Send + 'static> Iterator for AsCompleted<T> {
-    type Item = (usize, Result<T, TaskError>);
+    type Item = Completed<T>;
 
     /// Waits for the next member to end. In a destructor while a panic unwinds in a task it may
     /// give None early.

@@ -1,5 +1,112 @@
-//! Background tasks for blocking Rust.
+//! Background tasks for blocking Rust. Declare a plain function as a task, call it, and it runs in
+//! a green thread (a stackful coroutine on [`may`](https://docs.rs/may)) of your own process. You
+//! get its result when you want it, schedule it, and repeat it by crontab. No async anywhere, no
+//! broker, no second process. A port of MiniHuey, of Python's
+//! [huey](https://github.com/coleifer/huey).
+//!
+//! ```
+//! use minihuey::{MiniHuey, task};
+//! use once_cell::sync::Lazy;
+//!
+//! static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("my-app"));
+//!
+//! #[task(HUEY)]
+//! fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! # fn main() -> Result<(), minihuey::Error> {
+//! assert_eq!(add(1, 2).get()?, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The parts
+//!
+//! - [`MiniHuey`] is what tasks belong to: its settings ([`MiniHuey::builder`]), [`start`] and
+//!   [`stop`] of its scheduler, [`join`], [`shutdown`], [`stats`].
+//! - [`task`] declares a function as a task; [`MiniHuey::task`] makes one of a closure.
+//! - [`TaskResult`] is what a call gives: to wait for in a thread, in another task, or in async code
+//!   as a future. [`Group`] is several of them. [`TaskError`] says why there is no value.
+//! - [`Eta`] is when a scheduled task is due: a delay or a time. [`Crontab`] and [`Period`] say when
+//!   a periodic one is; [`crontab!`](crontab!) checks it when your program is compiled.
+//! - [`green`] has what a task needs to wait without holding the others: [`green::sleep`],
+//!   [`green::yield_now`].
+//! - [`ManualClock`] is for your tests: a clock that you turn by hand.
+//!
+//! [`start`]: MiniHuey::start
+//! [`stop`]: MiniHuey::stop
+//! [`join`]: MiniHuey::join
+//! [`shutdown`]: MiniHuey::shutdown
+//! [`stats`]: MiniHuey::stats
+//!
+//! # Green threads, and what holds them up
+//!
+//! All tasks share one worker, an OS thread, unless [`runtime`] says otherwise. One runs at a
+//! moment, until it waits: for a result, or in [`green::sleep`]. Then another goes on, within some
+//! 100 ns. So tens of thousands can wait at once, and tasks never run in parallel by surprise.
+//!
+//! The price: **whatever blocks the OS thread, or computes for long, holds all other tasks up.**
+//! `std::thread::sleep`, a blocking read, a `std::sync::Mutex` that another task holds while it
+//! waits (that one never ends): do such things on OS threads. Of `may`'s own primitives, avoid
+//! those with a time-out inside a task: they resume it on the one thread of may's timers.
+//!
+//! A green thread never leaves its worker, so thread-locals are safe to use, also with several
+//! workers. (If something else in your build turns on may's feature `work_steal`, that holds for
+//! one worker only.)
+//!
+//! # What is promised
+//!
+//! - Calling a task never blocks (unless you choose [`WhenFull::Wait`]), and works whether or not
+//!   the scheduler runs.
+//! - Every result resolves: to the value, or to a [`TaskError`]. A task that ends oddly leaves the
+//!   pool whole.
+//! - With `pool_size`, no more than that many run at a moment. A task that waits for another lends
+//!   its place meanwhile, to that one first: it never deadlocks.
+//! - More tasks than can have a stack wait in a backlog, first in, first out.
+//! - A delay is counted on the monotonic clock, an eta and a crontab follow the wall clock. What was
+//!   missed while the machine slept is skipped and counted, and nothing periodic runs twice for the
+//!   same minute. Summer time: see [`crontab`](mod@crontab).
+//! - All is in memory: when the process ends, what has not run is lost.
+//!
+//! # Logging
+//!
+//! Through the [`log`](https://docs.rs/log) crate, with targets that begin with `minihuey`:
+//!
+//! | level | what                                                                                 |
+//! |-------|--------------------------------------------------------------------------------------|
+//! | error | a task failed, panicked, overflowed its stack or was refused; a setting is wrong      |
+//! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back |
+//! | info  | a huey started, stopped or shut down                                                 |
+//! | debug | each task: enqueueing, scheduling, executed in n s                                   |
+//!
+//! Arguments and values are never logged. Error and panic texts are, as the task gave them.
+//!
+//! # Features
+//!
+//! None yet.
+//!
+//! # Inside
+//!
+//! A file uses only files on lower floors.
+//!
+//! ```text
+//!  4  mini          MiniHuey and its builder       declared   what #[task] declared, and where
+//!     closure       tasks made of closures
+//!  3  engine        takes calls: to the pool now, or to the timetable for later
+//!     scheduler     the loop, a green thread, that hands over what is due
+//!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
+//!     task          one call of a task: its slot, what becomes of it
+//!  2  result group  what a call gives              timetable  what is scheduled for when; pure
+//!  1  slot/         one value, once, for any waiter
+//!     green/        runtime · hub · thread · waiter · pool · backlog · timers · overflow · panics
+//!     crontab/      matching and searching, zones, summer time
+//!  0  error         every public error             clock      now, as a value
+//! ```
+//! The crontab language itself is in `minihuey-crontab`, which the macros use, too.
+
 #![deny(unsafe_code)]
+#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
 
 mod clock;
 mod closure;
@@ -7,7 +114,7 @@ pub mod crontab;
 mod declared;
 mod engine;
 mod error;
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "stacks, signals, and what may asks for; argued at each place")]
 pub mod green;
 mod group;
 mod mini;
@@ -15,7 +122,7 @@ mod periodic;
 mod primitives;
 mod result;
 mod scheduler;
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "a value that is handed over by one atomic byte")]
 mod slot;
 mod task;
 mod timetable;
@@ -27,7 +134,7 @@ pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
 pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
 pub use green::{RuntimeBuilder, runtime};
-pub use group::{AsCompleted, Group, group};
+pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};
 #[doc(inline)]
 pub use minihuey_macros::{crontab, task};
@@ -46,3 +153,8 @@ pub mod __private {
     pub use crate::error::Failure;
     pub use crate::task::{Gives, NotResult, Outcome, Probe};
 }
+
+/// Has the examples of the README run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

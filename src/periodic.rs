@@ -28,8 +28,10 @@ pub struct Period {
 
 enum When {
     Crontab(Crontab),
-    Predicate(Box<dyn Fn(&DateTime<Local>) -> bool + Send + Sync>),
+    Predicate(Box<Predicate>),
 }
+
+type Predicate = dyn Fn(&DateTime<Local>) -> bool + Send + Sync;
 
 /// What happens when a periodic task is due while its last run has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

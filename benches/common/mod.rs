@@ -14,13 +14,12 @@ pub use tasks::{HUEY, SETTINGS, add, fan_out, lateness, nested, spin};
 
 pub type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Every task that a bench calls often is declared here, with what `#[task(HUEY)]` expands to.
+/// Every task that a bench calls often is declared here.
 mod tasks {
     use std::sync::OnceLock;
     use std::time::{Duration, Instant};
 
-    use minihuey::__private::{self, TaskMeta};
-    use minihuey::{Builder, MiniHuey, TaskResult};
+    use minihuey::{Builder, MiniHuey, TaskResult, task};
     use once_cell::sync::Lazy;
 
     /// What the huey is built with, if that is set before the first use of it.
@@ -29,57 +28,35 @@ mod tasks {
     pub static HUEY: Lazy<MiniHuey> =
         Lazy::new(|| SETTINGS.get().cloned().unwrap_or_else(|| MiniHuey::builder("bench")).build());
 
-    static ADD: TaskMeta = TaskMeta::new("add");
-    static SPIN: TaskMeta = TaskMeta::new("spin");
-    static LATENESS: TaskMeta = TaskMeta::new("lateness");
-    static NESTED: TaskMeta = TaskMeta::new("nested");
-    static FAN_OUT: TaskMeta = TaskMeta::new("fan_out");
-
-    pub fn add(a: i64, b: i64) -> TaskResult<i64> {
-        __private::call(&HUEY, &ADD, move || Ok(a + b))
-    }
-
-    pub mod add {
-        use minihuey::{__private, Eta, TaskResult};
-
-        use super::{ADD, HUEY};
-
-        pub fn schedule(eta: impl Into<Eta>, a: i64, b: i64) -> TaskResult<i64> {
-            __private::schedule(&HUEY, &ADD, eta, move || Ok(a + b))
-        }
+    #[task(HUEY)]
+    pub fn add(a: i64, b: i64) -> i64 {
+        a + b
     }
 
     /// Computes for a microsecond.
-    pub fn spin() -> TaskResult<()> {
-        __private::call(&HUEY, &SPIN, move || {
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_micros(1) {}
-            Ok(())
-        })
+    #[task(HUEY)]
+    pub fn spin() {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(1) {}
     }
 
-    pub mod lateness {
-        use std::time::{Duration, Instant};
-
-        use minihuey::{__private, Eta, TaskResult};
-
-        use super::{HUEY, LATENESS};
-
-        /// How long after `due` it began.
-        pub fn schedule(eta: impl Into<Eta>, due: Instant) -> TaskResult<Duration> {
-            __private::schedule(&HUEY, &LATENESS, eta, move || Ok(due.elapsed()))
-        }
+    /// How long after `due` it began.
+    #[task(HUEY)]
+    pub fn lateness(due: Instant) -> Duration {
+        due.elapsed()
     }
 
     /// Calls and gets, `count` times, inside a task. Gives how long that took.
-    pub fn nested(count: i64) -> TaskResult<Duration> {
-        __private::call(&HUEY, &NESTED, move || Ok(super::one_by_one(count, call, get)))
+    #[task(HUEY)]
+    pub fn nested(count: i64) -> Duration {
+        super::one_by_one(count, call, get)
     }
 
     /// Calls `width` times and then gets, `count` times in all, inside a task. Gives how long
     /// that took.
-    pub fn fan_out(count: i64, width: i64) -> TaskResult<Duration> {
-        __private::call(&HUEY, &FAN_OUT, move || Ok(super::in_groups(count, width, call, get)))
+    #[task(HUEY)]
+    pub fn fan_out(count: i64, width: i64) -> Duration {
+        super::in_groups(count, width, call, get)
     }
 
     pub fn call(number: i64) -> TaskResult<i64> {

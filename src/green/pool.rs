@@ -135,7 +135,7 @@ struct Chores {
 
 impl Chores {
     #[cold]
-    fn run(self: Box<Chores>, pool: &Arc<Pool>) {
+    fn run(self, pool: &Arc<Pool>) {
         self.call.into_iter().for_each(|runner| runner.call());
         self.wake.into_iter().for_each(Waiter::wake);
         if let Some((crew, number)) = self.spawn {
