@@ -45,8 +45,11 @@ pub(crate) struct Hub {
     inbox: Mutex<Vec<Letter>>,
     /// The inbox is not empty. Written under its lock; a hint where it is read.
     mail: AtomicBool,
+    /// Resumes the hub coroutine: on the calling worker, or, on another thread, on any worker. So
+    /// only for its own worker, or where there is one alone.
     waker: OnceLock<WaitIoWaker>,
-    /// Wakes the worker from may's selector, hence the hub.
+    is_alone: bool,
+    /// Wakes the hub's own worker in may's selector, and the hub coroutine with it.
     timer: TimerFd,
     /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
     pub(super) overflowed: AtomicPtr<Green>,
@@ -140,6 +143,20 @@ fn to_nanos(instant: Instant) -> u64 {
     crate::clock::nanos(instant.saturating_duration_since(start))
 }
 
+/// may has a descriptor watched by the worker whose number is the descriptor's, modulo the number
+/// of workers: so take descriptors until one is the right worker's.
+fn timer_of_worker(index: usize, workers: usize) -> nix::Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let mut others = Vec::new();
+    loop {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        if timer.as_fd().as_raw_fd() as usize % workers == index {
+            return Ok(timer);
+        }
+        others.push(timer);
+    }
+}
+
 /// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
 const WAKER_FLAG: usize = 0x8000_0000;
 
@@ -161,14 +178,14 @@ fn selected() {
 }
 
 impl Hub {
-    pub(super) fn new(index: usize) -> nix::Result<Hub> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    pub(super) fn new(index: usize, workers: usize) -> nix::Result<Hub> {
         Ok(Hub {
             index,
             inbox: Mutex::new(Vec::new()),
             mail: AtomicBool::new(false),
             waker: OnceLock::new(),
-            timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?,
+            is_alone: workers == 1,
+            timer: timer_of_worker(index, workers)?,
             overflowed: AtomicPtr::default(),
         })
     }
@@ -187,6 +204,12 @@ impl Hub {
         loop {
             self.turn(now());
             self.arm();
+            // Arming may have overwritten the wake of a letter that came since the turn.
+            // ORDERING: Acquire, pairs with the Release in `post`: that store comes before the
+            // wake, and what is stored later is woken for after our arming.
+            if self.mail.load(Ordering::Acquire) {
+                continue;
+            }
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
             // this worker, any other comes from the selector.
             if timer.wait_io() & !WAKER_FLAG != 0 {
@@ -248,8 +271,12 @@ impl Hub {
 
     /// Has the hub coroutine run soon. From any thread.
     fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wakeup();
+        if self.is_alone || self.is_here() {
+            if let Some(waker) = self.waker.get() {
+                waker.wakeup();
+            }
+        } else {
+            self.set_timer_fd(0);
         }
     }
 
@@ -332,13 +359,16 @@ impl Hub {
     }
 
     fn post(&self, letter: Letter) {
-        {
+        let is_first = {
             let mut inbox = self.inbox.lock();
             inbox.push(letter);
-            // ORDERING: Relaxed, see `turn`.
-            self.mail.store(true, Ordering::Relaxed);
+            // ORDERING: Release, see `run`.
+            !self.mail.swap(true, Ordering::Release)
+        };
+        // For the others the hub was woken, and has not come yet.
+        if is_first {
+            self.wake();
         }
-        self.wake();
     }
 
     /// The descriptor that a signal handler may arm to have the hub run.

@@ -142,8 +142,9 @@ impl Runtime {
         let (sender, receiver) = may::sync::mpsc::channel();
         let mut hubs = Vec::new();
         for index in 0..workers {
-            let hub = Hub::new(index).map_err(|why| refused("no timer descriptor", &why))?;
+            let hub = Hub::new(index, workers).map_err(|why| refused("no timer", &why))?;
             let hub: &'static Hub = Box::leak(Box::new(hub));
+            hubs.push(hub);
             let sender = sender.clone();
             let body = move || {
                 overflow::install_handler();
@@ -153,21 +154,25 @@ impl Runtime {
                 });
             };
             // SAFETY: the hub's own code fits its stack, and uses thread-locals only between two
-            // waits; it stays on this worker, because nobody else can resume it.
+            // waits; it stays on this worker, because only that resumes it (see `Hub::wake`).
             unsafe { may::coroutine::Builder::new().id(index).spawn(body) }
                 .map_err(|why| refused("no coroutine", &why))?;
-            hubs.push(hub);
         }
+        // Is there one worker more than we asked for? It would be given this number.
+        let probe = move || drop(sender.send(Ok(std::thread::current().id())));
+        // SAFETY: it fits any stack, and uses no thread-local of ours.
+        unsafe { may::coroutine::Builder::new().id(workers).spawn(probe) }
+            .map_err(|why| refused("no coroutine", &why))?;
         let mut threads = std::collections::HashSet::new();
-        for _ in 0..workers {
+        for _ in 0..=workers {
             let ready = receiver.recv().map_err(|why| refused("a worker ended", &why))?;
             threads.insert(ready.map_err(|why| refused("no selector", &why))?);
         }
-        if threads.len() < workers {
+        if threads.len() != workers {
             return Err(format!(
-                "{workers} workers were asked for, but may was started before, with {}: call \
-                 minihuey::runtime() first",
-                threads.len()
+                "the green-thread runtime can't be started with {workers} worker(s): `may` was \
+                 started before, with another number of them; call minihuey::runtime() or a task \
+                 before anything of `may`'s"
             ));
         }
         // SAFETY: it fits any stack, and reads thread-locals only on the thread it means.
