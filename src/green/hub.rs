@@ -28,13 +28,13 @@ use super::thread::Green;
 use super::timers::{Key, Timers};
 
 /// A busy green thread takes a turn of the hub after this long.
-const TURN_EVERY: Duration = Duration::from_micros(100);
+const TURN_EVERY: Duration = Duration::from_micros(200);
 
 /// A busy worker's selector gets a chance this often.
 const SELECT_EVERY: Duration = Duration::from_millis(10);
 
 /// Ticks are counted so that the clock, which costs some 25 ns, is looked at about this often …
-const LOOK_EVERY: Duration = Duration::from_micros(20);
+const LOOK_EVERY: Duration = Duration::from_micros(50);
 
 /// … but never with more ticks than this in between, for the next ones may take longer.
 const MOST_TICKS: u32 = 64;

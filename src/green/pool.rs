@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::backlog::{Backlog, Entry, Help, Next};
 use super::thread::Green;
-use super::{Runtime, Waited, Waiter, block_until, hub, overflow, panics};
+use super::{Runtime, Waited, Waiter, block_until, hub, overflow};
 use crate::error::Rejection;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
@@ -268,7 +268,7 @@ impl Pool {
         state.books.abandoned += jobs.len() as u64;
         self.note(&state);
         drop(state);
-        panics::contain(|| drop(stale));
+        drop(stale);
         jobs
     }
 
@@ -369,7 +369,7 @@ impl Pool {
     }
 
     /// The job with this number ended: enters it in the books. Gives the job, to be let go of
-    /// without the lock: its destructor may be foreign code.
+    /// without the lock: its destructor may run foreign code.
     #[inline]
     fn settle(
         &self,
@@ -447,7 +447,7 @@ impl Pool {
         state.free_numbers.push(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
-        panics::contain(|| drop(job));
+        drop(job);
         if let Some(chores) = chores {
             chores.run(self);
         }
@@ -517,9 +517,7 @@ impl Green {
                 }
             };
             drop(state);
-            if let Some(done) = done {
-                panics::contain(|| drop(done));
-            }
+            drop(done);
             if let Some(chores) = chores {
                 chores.run(pool);
             }

@@ -13,6 +13,7 @@
 //! There may be any number of resolvers, but only one receiver: its methods are `unsafe`.
 
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool as StdAtomicBool;
 
 use super::states::{BEGUN, DECIDED, NEW, READY, TAKEN, WAITING};
@@ -189,16 +190,29 @@ impl<H, F, T, W> Slot<H, F, T, W> {
 }
 
 impl<H, F, T, W> Drop for Slot<H, F, T, W> {
+    /// The last to let go may be a runner, which a panic in a foreign destructor must not end: so
+    /// it goes no further.
     fn drop(&mut self) {
         // ORDERING: Relaxed. `&mut self`: whoever shared the slot has ordered all they did.
         let state = self.state.load(Ordering::Relaxed);
-        // SAFETY: nobody else is left. The bits say what the content is: see `states`.
-        self.content.with_mut(|content| unsafe {
-            if state & BEGUN == 0 {
-                ManuallyDrop::drop(&mut (*content).work);
-            } else if state & (READY | TAKEN) == READY {
-                ManuallyDrop::drop(&mut (*content).value);
-            }
-        });
+        let has_work = state & BEGUN == 0;
+        let has_value = state & (READY | TAKEN) == READY;
+        if !has_work && !has_value {
+            return;
+        }
+        let drop_content = || {
+            // SAFETY: nobody else is left. The bits say what the content is: see `states`.
+            self.content.with_mut(|content| unsafe {
+                if has_work {
+                    ManuallyDrop::drop(&mut (*content).work);
+                } else {
+                    ManuallyDrop::drop(&mut (*content).value);
+                }
+            });
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_content)) {
+            // Its destructor might panic, too.
+            std::mem::forget(payload);
+        }
     }
 }
