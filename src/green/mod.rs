@@ -21,6 +21,7 @@
 
 mod backlog;
 mod hub;
+mod lobby;
 mod overflow;
 pub(crate) mod panics;
 mod pool;

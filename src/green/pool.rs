@@ -4,7 +4,6 @@
 //! A job that waits for another ([`Green::lend`]) gives its place to the pool meanwhile, to the job that
 //! it waits for first, and takes one again before it runs on.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
@@ -12,6 +11,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::backlog::{Backlog, Entry, Help, Next};
+use super::lobby::{Guest, Lobby};
 use super::thread::Green;
 use super::{Runtime, Waited, Waiter, block_until, hub, overflow};
 use crate::error::Rejection;
@@ -79,8 +79,8 @@ struct State {
     books: Books,
     closed: bool,
     /// Who waits for the backlog to have room, and who for all jobs to end.
-    for_room: VecDeque<Waiter>,
-    for_idle: Vec<Waiter>,
+    for_room: Lobby,
+    for_idle: Lobby,
 }
 
 /// How many jobs are where, and how many ended how.
@@ -181,8 +181,8 @@ impl Pool {
                 free_numbers: Vec::new(),
                 books: Books::default(),
                 closed: false,
-                for_room: VecDeque::new(),
-                for_idle: Vec::new(),
+                for_room: Lobby::default(),
+                for_idle: Lobby::default(),
             }),
             starved: AtomicBool::new(false),
             has_choice: AtomicBool::new(false),
@@ -226,14 +226,25 @@ impl Pool {
     pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
         let me = Green::current();
         let place = me.as_ref().and_then(Green::lend_to_any);
-        let has_room = |state: &mut State| {
-            let room = state.books.waiting < limit || state.closed;
-            if !room {
-                state.for_room.push_back(Waiter::current());
+        let mut guest = Guest::default();
+        let waited = block_until(me.as_deref(), None, || {
+            let mut state = self.state.lock();
+            let has_room = state.books.waiting < limit || state.closed;
+            if !has_room {
+                state.for_room.enter(&mut guest);
             }
-            room
-        };
-        let waited = block_until(me.as_deref(), None, || has_room(&mut self.state.lock()));
+            has_room
+        });
+        if waited != Waited::Ready {
+            let mut state = self.state.lock();
+            state.for_room.leave(guest);
+            // It may have been woken for room that it won't use.
+            let next = state.for_room.pop();
+            drop(state);
+            if let Some(next) = next {
+                next.wake();
+            }
+        }
         if let Some(place) = place {
             place.reclaim();
         }
@@ -243,14 +254,19 @@ impl Pool {
     /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
     /// [`Pool::runs_caller`].
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
-        block_until(Green::current().as_deref(), deadline, || {
+        let mut guest = Guest::default();
+        let waited = block_until(Green::current().as_deref(), deadline, || {
             let mut state = self.state.lock();
             let idle = state.books.waiting == 0 && state.books.begun == 0;
             if !idle {
-                state.for_idle.push(Waiter::current());
+                state.for_idle.enter(&mut guest);
             }
             idle
-        })
+        });
+        if waited != Waited::Ready {
+            self.state.lock().for_idle.leave(guest);
+        }
+        waited
     }
 
     /// True inside a job of this pool.
@@ -267,8 +283,11 @@ impl Pool {
         state.books.waiting -= jobs.len();
         state.books.abandoned += jobs.len() as u64;
         self.note(&state);
+        let is_idle = state.books.waiting == 0 && state.books.begun == 0;
+        let wake: Vec<_> = if is_idle { state.for_idle.drain().collect() } else { Vec::new() };
         drop(state);
         drop(stale);
+        wake.into_iter().for_each(Waiter::wake);
         jobs
     }
 
@@ -282,7 +301,7 @@ impl Pool {
         let mut state = self.state.lock();
         state.closed = true;
         let idle = state.backlog.drain_idle();
-        let for_room = std::mem::take(&mut state.for_room);
+        let for_room: Vec<_> = state.for_room.drain().collect();
         drop(state);
         for runner in idle {
             if let Some(member) = &runner.member {
@@ -385,7 +404,7 @@ impl Pool {
             Ran::NotRun => state.books.abandoned += 1,
         }
         if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
-            wake_later(chores, state.for_idle.drain(..));
+            wake_later(chores, state.for_idle.drain());
         }
         state.running[number].take()
     }
@@ -490,7 +509,7 @@ impl Green {
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
-                        wake_later(&mut chores, state.for_room.pop_front());
+                        wake_later(&mut chores, state.for_room.pop());
                     }
                     // If there can be no runner more, this one goes on after this job.
                     let _ = pool.muster(&mut state, Some(crew), &mut chores);
