@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
-use crate::green::{Books, End, Job, Pool, Ran, Refused, Runtime, Waited, panics};
+use crate::green::{Books, End, Job, Pool, Ran, Refused, Runtime, Waited, panics, probe};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
 use crate::scheduler::{Scheduler, Source};
@@ -137,6 +137,7 @@ impl Engine {
 
     /// Everything that is wrong, as one error.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        probe();
         let problems = self.problems.lock();
         if problems.is_empty() { Ok(()) } else { Err(Error::Misconfigured(problems.join("; "))) }
     }
@@ -146,6 +147,7 @@ impl Engine {
     /// # Errors
     /// Says so if it is not. Calls of that task are to be refused; `start` refuses, too.
     pub(crate) fn take_name(&self, name: &str) -> Result<(), Rejection> {
+        probe();
         if self.names.lock().insert(name.to_owned()) {
             return Ok(());
         }
@@ -160,16 +162,18 @@ impl Engine {
 
     #[inline]
     fn pool(&self) -> Result<&Arc<Pool>, &Rejection> {
-        self.pool.get_or_init(|| self.make_pool()).as_ref()
+        self.pool.get().unwrap_or_else(|| self.make_pool()).as_ref()
     }
 
     #[cold]
-    fn make_pool(&self) -> Result<Arc<Pool>, Rejection> {
-        if let Some(problem) = &self.wrong_settings {
-            return Err(Reason::Misconfigured(problem.clone()).into());
-        }
-        let runtime = Runtime::get().map_err(|why| Reason::Runtime(why.to_string()))?;
-        Ok(Pool::new(runtime, self.settings.pool_size))
+    fn make_pool(&self) -> &Result<Arc<Pool>, Rejection> {
+        // Out here, because a coroutine of the program's own may be suspended in it.
+        let runtime = match &self.wrong_settings {
+            Some(problem) => Err(Reason::Misconfigured(problem.clone())),
+            None => Runtime::get().map_err(|why| Reason::Runtime(why.to_string())),
+        };
+        let pool = runtime.map(|runtime| Pool::new(runtime, self.settings.pool_size));
+        self.pool.get_or_init(|| pool.map_err(Rejection::from))
     }
 
     /// Runs `work` as soon as there is a place for it.

@@ -167,6 +167,7 @@ impl<T: Send + 'static> AsCompleted<T> {
     }
 
     fn next_until(&mut self, deadline: Option<Instant>) -> Result<Option<Completed<T>>, TaskError> {
+        green::probe();
         let Some(awaited) = self.members.iter_mut().flatten().next() else {
             return Ok(None);
         };

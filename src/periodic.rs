@@ -1,14 +1,14 @@
 //! A periodic task: when it fires, and what happens when its last run has not ended by then.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, DurationRound, Local, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use crate::crontab::Crontab;
-use crate::error::Failure;
+use crate::error::{Failure, TaskError};
 use crate::green::{Job, panics};
-use crate::result::TaskResult;
 use crate::task::{self, TaskMeta};
 
 /// When a periodic task runs: a [`Crontab`], or a predicate that is asked every minute.
@@ -83,8 +83,8 @@ pub(crate) struct Row {
 struct Course {
     /// The next time that the crontab names, or to ask the predicate.
     next: Option<DateTime<Utc>>,
-    /// The run that began last; kept to see whether it has ended.
-    last_run: Option<TaskResult<()>>,
+    /// Whether the run that began last has ended.
+    last_run: Option<Arc<AtomicBool>>,
     /// Runs that wait for it to end.
     owed: u64,
 }
@@ -168,7 +168,7 @@ impl Row {
     /// that others are queued behind has ended.
     pub(crate) fn fire(&self, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
         let mut course = self.course.lock();
-        let runs = course.last_run.as_ref().is_some_and(|run| !run.is_ready());
+        let runs = course.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire));
         match self.period.overlap {
             Overlap::Skip if runs => Fired::Skipped,
             Overlap::Queue if runs => {
@@ -186,7 +186,7 @@ impl Row {
         ended: impl FnOnce() + Send + 'static,
     ) -> Option<Fired> {
         let mut course = self.course.lock();
-        let runs = course.last_run.as_ref().is_some_and(|run| !run.is_ready());
+        let runs = course.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire));
         if runs || course.owed == 0 {
             return None;
         }
@@ -196,12 +196,16 @@ impl Row {
 
     fn run(&self, course: &mut Course, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
         let body = self.body.clone();
-        let (job, mut run) = task::call(self.meta, pool, move || body());
-        if self.period.overlap == Overlap::Queue {
-            run.receiver().notify_or_run(ended);
-        }
+        let (job, run) = task::call(self.meta, pool, move || body());
         if self.period.overlap != Overlap::Beside {
-            course.last_run = Some(run);
+            let has_ended = Arc::new(AtomicBool::new(false));
+            course.last_run = Some(has_ended.clone());
+            // Its error goes here: its destructor is foreign code, and not for the scheduler.
+            run.on_ready(move |_value: Result<(), TaskError>| {
+                // ORDERING: Release and Acquire: who sees that it ended sees what it did.
+                has_ended.store(true, Ordering::Release);
+                ended();
+            });
         }
         Fired::Run(job)
     }

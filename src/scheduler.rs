@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta, nanos};
-use crate::green::{self, Green, Job, Pool, Waiter, block_until};
+use crate::green::{self, Green, Job, Pool, Waiter, block_until, panics, probe};
 use crate::periodic::{Fired, Row};
 use crate::timetable::Timetable;
 
@@ -87,6 +87,7 @@ impl Scheduler {
         pool: Arc<Pool>,
         source: Source,
     ) -> Result<(), WrongState> {
+        probe();
         let shared = self.0.clone();
         let this_loop = {
             let mut state = shared.state.lock();
@@ -113,6 +114,7 @@ impl Scheduler {
 
     /// Ends the loop. What is scheduled stays.
     pub(crate) fn stop(&self) -> Result<(), WrongState> {
+        probe();
         let mut state = self.0.state.lock();
         state.running.take().ok_or(WrongState)?;
         wake(state);
@@ -120,11 +122,13 @@ impl Scheduler {
     }
 
     pub(crate) fn is_running(&self) -> bool {
+        probe();
         self.0.state.lock().running.is_some()
     }
 
     /// Schedules `job`. Gives it back if it is due now.
     pub(crate) fn insert(&self, eta: Eta, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
+        probe();
         let clock = &self.0.clock;
         match eta {
             Eta::After(Duration::ZERO) => return Some(job),
@@ -146,6 +150,7 @@ impl Scheduler {
     }
 
     pub(crate) fn add(&self, row: Row) {
+        probe();
         let mut state = self.0.state.lock();
         row.start_from(self.0.clock.wall());
         state.rows.push(Arc::new(row));
@@ -154,14 +159,17 @@ impl Scheduler {
 
     /// Takes out all that is scheduled.
     pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+        probe();
         self.0.state.lock().table.drain().collect()
     }
 
     pub(crate) fn scheduled(&self) -> usize {
+        probe();
         self.0.state.lock().table.len()
     }
 
     pub(crate) fn marks(&self) -> Marks {
+        probe();
         self.0.state.lock().marks
     }
 }
@@ -189,9 +197,13 @@ impl Shared {
             self.state.lock().news = false;
             self.adopt(&mut source);
             let wall = self.clock.wall();
-            self.follow(wall);
-            self.fire_rows(this_loop, wall, pool);
-            let more = self.hand_over(this_loop, wall, pool);
+            let mut more = false;
+            // A logger is foreign code, too.
+            panics::contain(|| {
+                self.follow(wall);
+                self.fire_rows(this_loop, wall, pool);
+                more = self.hand_over(this_loop, wall, pool);
+            });
             if more {
                 green::yield_now();
             }
@@ -202,7 +214,10 @@ impl Shared {
                 let mut state = self.state.lock();
                 runs = state.running == Some(this_loop);
                 let done = state.news || !runs;
-                state.sleeper = if done { None } else { Some(Waiter::current()) };
+                // If it ends, the sleeper may be the next loop's.
+                if runs {
+                    state.sleeper = if done { None } else { Some(Waiter::current()) };
+                }
                 done
             });
             if !runs {
@@ -235,20 +250,22 @@ impl Shared {
             state.last_wall = Some(last);
             return;
         }
+        state.rows.iter().for_each(|row| row.start_from(wall));
+        drop(state);
         log::warn!(
             "{:?}: the wall clock was set back from {last} to {wall}: periodic tasks go on from there",
             self.huey
         );
-        state.rows.iter().for_each(|row| row.start_from(wall));
     }
 
     fn fire_rows(self: &Arc<Shared>, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) {
         let rows = self.state.lock().rows.clone();
         for row in rows {
+            let look = row.look(wall);
+            // The predicate may have taken its time.
             if self.state.lock().running != Some(this_loop) {
                 return;
             }
-            let look = row.look(wall);
             if look.missed > 0 {
                 log::warn!(
                     "{:?}: periodic task {} missed {} firing(s) before {wall}: nobody was there \

@@ -47,9 +47,19 @@ where
     F: FnOnce() -> Result<T, Failure> + Send + 'static,
     T: Send + 'static,
 {
-    let (slot, receiver) = slot::slot(Header { meta, id: next_id() }, pool, work);
+    let header = Header { meta, id: next_id() };
+    if size_of::<F>() > BIG {
+        // Whoever takes it moves it, and a runner's stack may be smaller than it is.
+        let work: Box<dyn FnOnce() -> Result<T, Failure> + Send> = Box::new(work);
+        let (slot, receiver) = slot::slot(header, pool, work);
+        return (slot, TaskResult::new(receiver));
+    }
+    let (slot, receiver) = slot::slot(header, pool, work);
     (slot, TaskResult::new(receiver))
 }
+
+/// Work of more bytes than these has an allocation of its own.
+const BIG: usize = 1024;
 
 /// Numbers are dealt to threads in blocks, for a counter that all of them touch would slow down
 /// all of them.
@@ -84,37 +94,33 @@ where
         let (value, ran) = match panics::catch(meta.name, work) {
             Ok(Ok(value)) => (Ok(value), Ran::Finished),
             Ok(Err(failure)) => {
-                log::error!("{failure} (call #{id})");
+                panics::contain(|| log::error!("{failure} (call #{id})"));
                 (Err(TaskError::Failed(failure)), Ran::Failed)
             }
             Err(panic) => {
-                log::error!("{panic} (call #{id})");
+                panics::contain(|| log::error!("{panic} (call #{id})"));
                 (Err(TaskError::Panicked(panic)), Ran::Failed)
             }
         };
         if let Some(start) = start {
             let seconds = start.elapsed().as_secs_f64();
-            log::debug!("executed {} #{id} in {seconds:.6} s", meta.name);
+            panics::contain(|| log::debug!("executed {} #{id} in {seconds:.6} s", meta.name));
         }
         self.resolve(value, |late| panics::contain(|| drop(late)));
         ran
     }
 
     fn abandon(&self, end: End) -> bool {
-        match self.begin() {
-            Some(work) => panics::contain(|| drop(work)),
-            // A runner took it this moment, and is about to have moved the work out.
-            None => {
-                while !self.is_vacant() {
-                    std::thread::yield_now();
-                }
-            }
-        }
+        self.discard_work();
         let error = match end {
-            End::StackOverflow => TaskError::StackOverflow,
+            End::StackOverflow(dead) => return self.bury(Err(TaskError::StackOverflow), dead),
             End::ShutDown => TaskError::ShutDown,
             End::Rejected(why) => TaskError::Rejected(why),
         };
+        while !self.is_vacant() {
+            // A runner took the work this moment, and is about to have moved it out.
+            std::thread::yield_now();
+        }
         self.resolve(Err(error), drop)
     }
 

@@ -115,10 +115,7 @@ impl<J: Entry, R> Backlog<J, R> {
         {
             return Some(near);
         }
-        // One standby is enough for one piece of work; for more, have other workers join in.
-        if self.standbys > 0 && self.queue.len() + self.urgent.len() < 2 {
-            return None;
-        }
+        // The standby's worker may be held by what runs there: have another one join in.
         let workers = self.crews.len();
         let start = self.next_crew;
         let free = (start..start + workers).map(|i| i % workers).find(|i| !self.crews[*i].standby);

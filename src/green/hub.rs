@@ -300,8 +300,9 @@ impl Hub {
         if since < LOOK_EVERY / 2 {
             local.stride.set((stride * 2).min(MOST_TICKS));
         } else if since > LOOK_EVERY * 2 {
-            let times_too_long = (since.as_nanos() / LOOK_EVERY.as_nanos()) as u32;
-            local.stride.set((stride / times_too_long).max(1));
+            let times_too_long = since.as_nanos() / LOOK_EVERY.as_nanos();
+            let stride = u128::from(stride) / times_too_long.max(1);
+            local.stride.set(u32::try_from(stride).unwrap_or(1).max(1));
         }
         TICKS.set(local.stride.get());
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
@@ -356,6 +357,11 @@ impl Hub {
         } else {
             self.post(Letter::Run(Box::new(action)));
         }
+    }
+
+    /// Runs `action` on the worker when the hub comes to it.
+    pub(super) fn run_later(&self, action: impl FnOnce() + Send + 'static) {
+        self.post(Letter::Run(Box::new(action)));
     }
 
     fn post(&self, letter: Letter) {

@@ -34,7 +34,8 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
-pub(crate) use pool::{Books, End, Job, Pool, Ran, Refused};
+pub(crate) use overflow::probe;
+pub(crate) use pool::{Books, Dead, End, Job, Pool, Ran, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};

@@ -20,14 +20,16 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use super::hub::Hub;
 use super::thread::Green;
 
 /// What the library may need of a stack while it holds a lock.
-const RESERVE: usize = 16 * 1024;
+const RESERVE: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 16 * 1024 };
 
 /// What must be left to run one job on top of another.
 const ROOM_FOR_ONE_MORE: usize = 96 * 1024;
@@ -39,6 +41,72 @@ thread_local! {
     /// The green thread that runs on this worker, if we made it: null or alive. A plain word
     /// without a destructor, so that the signal handler may read it.
     static ACTIVE: Cell<*const Green> = const { Cell::new(ptr::null()) };
+}
+
+/// All green threads that we made, for the signal handler to find one by its stack where ACTIVE is
+/// not the one that runs: after a wait of may's own. An entry is null or alive.
+static REGISTRY: OnceLock<Registry> = OnceLock::new();
+
+struct Registry {
+    entries: Box<[AtomicPtr<Green>]>,
+    free: Mutex<Vec<usize>>,
+}
+
+/// Makes room for `most` green threads and the library's own few.
+pub(super) fn make_registry(most: usize) {
+    let most = most + 1_000;
+    REGISTRY.get_or_init(|| Registry {
+        entries: (0..most).map(|_| AtomicPtr::default()).collect(),
+        free: Mutex::new((0..most).rev().collect()),
+    });
+}
+
+/// Enters `green`, which must take itself out again by dropping what this gives.
+pub(super) fn register(green: &Arc<Green>) -> Option<Registered> {
+    let registry = REGISTRY.get()?;
+    let index = registry.free.lock().pop()?;
+    // ORDERING: Release, pairs with the Acquire of the handler.
+    registry.entries.get(index)?.store(Arc::as_ptr(green).cast_mut(), Ordering::Release);
+    Some(Registered(index))
+}
+
+/// A green thread's entry, until its coroutine's locals are dropped, which is after its end.
+pub(super) struct Registered(usize);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(registry) = REGISTRY.get() {
+            if let Some(entry) = registry.entries.get(self.0) {
+                // ORDERING: Relaxed: the handler only acts on the green thread that runs.
+                entry.store(ptr::null_mut(), Ordering::Relaxed);
+            }
+            registry.free.lock().push(self.0);
+        }
+    }
+}
+
+/// The green thread below whose stack this address is, in the guard page. For the signal handler:
+/// it takes no lock and no memory.
+fn owner_of_guard(address: usize) -> Option<&'static Green> {
+    let is_guard = |green: &Green| {
+        green.stack_bottom != 0
+            && (green.stack_bottom - super::page_size()..green.stack_bottom).contains(&address)
+    };
+    let active = ACTIVE.get();
+    // SAFETY: ACTIVE is null or alive (see `here`).
+    if let Some(active) = unsafe { active.as_ref() }
+        && is_guard(active)
+    {
+        return Some(active);
+    }
+    let entries = REGISTRY.get()?.entries.iter();
+    // ORDERING: Acquire, pairs with the Release in `register`.
+    let greens = entries.map(|entry| entry.load(Ordering::Acquire));
+    // SAFETY: an entry is null or alive: it is cleared before its green thread ends. Others' may
+    // end on other workers while this looks, in the midst of which their memory might be freed;
+    // with one worker nobody else runs. (With more, a fault here ends the process, which is what
+    // a fault without this would have done.)
+    greens.filter_map(|green| unsafe { green.as_ref() }).find(|green| is_guard(green))
 }
 
 /// The handler that was there before: generator's.
@@ -87,7 +155,7 @@ pub(super) fn active() -> Option<Arc<Green>> {
 /// Overflows now if the library might overflow while it holds a lock, which then would stay
 /// locked for good.
 #[inline]
-pub(super) fn probe() {
+pub(crate) fn probe() {
     if let Some((green, left)) = here()
         && left < RESERVE
     {
@@ -127,23 +195,24 @@ unsafe extern "C" fn handle(
 ) {
     // SAFETY: the kernel gives a valid siginfo to an SA_SIGINFO handler.
     let address = unsafe { (*info).si_addr() } as usize;
-    let green = ACTIVE.get();
-    if !green.is_null() {
-        // SAFETY: ACTIVE is null or alive (see `here`), and it runs right now: what it holds
-        // of its own Arc is on its stack, which is never unwound, so it stays alive for good.
-        let green = unsafe { &*green };
-        let bottom = green.stack_bottom;
-        if (bottom - super::page_size()..bottom).contains(&address) {
-            ACTIVE.set(ptr::null());
-            // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
-            unsafe { *(bottom as *mut usize) = MARK };
-            // Only this worker's thread touches the list, here and in `bury`, which can't overflow.
-            // ORDERING: Relaxed, one thread.
-            let first = green.hub.overflowed.load(Ordering::Relaxed);
+    // It runs right now: what it holds of its own Arc is on its stack, which is never unwound, so
+    // it stays alive for good.
+    if let Some(green) = owner_of_guard(address) {
+        ACTIVE.set(ptr::null());
+        // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
+        unsafe { *(green.stack_bottom as *mut usize) = MARK };
+        let overflowed = &green.hub.overflowed;
+        let this = ptr::from_ref(green).cast_mut();
+        // ORDERING: Release, so that whoever takes the list sees the links.
+        let mut first = overflowed.load(Ordering::Relaxed);
+        loop {
             green.next_overflowed.store(first, Ordering::Relaxed);
-            green.hub.overflowed.store(ptr::from_ref(green).cast_mut(), Ordering::Relaxed);
-            wake_by_timer(green.hub);
+            match overflowed.compare_exchange(first, this, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => first = now,
+            }
         }
+        wake_by_timer(green.hub);
     }
     if let Some(previous) = PREVIOUS.get() {
         // SAFETY: it was installed by generator as an SA_SIGINFO handler of this signature; it
@@ -168,12 +237,12 @@ fn wake_by_timer(hub: &Hub) {
 
 /// Resolves what the overflowed green threads of this worker ran. Called by its hub.
 pub(super) fn bury(hub: &Hub) {
-    // ORDERING: Relaxed, one thread (see `handle`).
-    let mut next = hub.overflowed.load(Ordering::Relaxed);
-    if next.is_null() {
+    // ORDERING: Relaxed, a hint: the handler has the hub run afterwards.
+    if hub.overflowed.load(Ordering::Relaxed).is_null() {
         return;
     }
-    hub.overflowed.store(ptr::null_mut(), Ordering::Relaxed);
+    // ORDERING: Acquire, pairs with the Release in `handle`.
+    let mut next = hub.overflowed.swap(ptr::null_mut(), Ordering::Acquire);
     while !next.is_null() {
         // SAFETY: kept alive for good by its own dead stack (see `handle`).
         let green = unsafe { &*next };

@@ -15,16 +15,29 @@ thread_local! {
 pub(crate) fn install_hook() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            PLACE.with(|place| {
-                if let Ok(mut place) = place.try_borrow_mut() {
-                    *place = info.location().map(ToString::to_string);
-                }
-            });
-            previous(info);
-        }));
+        if std::thread::panicking() {
+            // A thread that unwinds must not change the hook. If no thread can be had, panics have
+            // no place.
+            if let Ok(other) = std::thread::Builder::new().spawn(chain_hook) {
+                let _ = other.join();
+            }
+        } else {
+            chain_hook();
+        }
     });
+}
+
+fn chain_hook() {
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // It may be gone, in a thread that ends.
+        let _ = PLACE.try_with(|place| {
+            if let Ok(mut place) = place.try_borrow_mut() {
+                *place = info.location().map(ToString::to_string);
+            }
+        });
+        previous(info);
+    }));
 }
 
 /// Runs `f` for the task called `name`.
@@ -32,18 +45,23 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let place = PLACE.with(|place| place.borrow_mut().take());
+        let place = PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten();
         let panic = Panic::new(name, &*payload, place);
         contain(|| drop(payload));
         panic
     })
 }
 
-/// Runs foreign code, such as a destructor, that must not end the thread it happens to run in.
+/// Runs foreign code, such as a destructor, a waker or a logger, that must not end the thread it
+/// happens to run in.
 pub(crate) fn contain(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        log::error!("a destructor or waker panicked; the panic goes no further");
-        // Its own destructor might panic again.
+        // Its own destructor might panic again, as might the logger.
         std::mem::forget(payload);
+        let report =
+            || log::error!("a destructor, waker, Display or logger panicked; it goes no further");
+        if let Err(payload) = catch_unwind(report) {
+            std::mem::forget(payload);
+        }
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::backlog::{Backlog, Entry, Help, Next};
 use super::lobby::{Guest, Lobby};
 use super::thread::Green;
-use super::{Runtime, Waited, Waiter, block_until, hub, overflow};
+use super::{Runtime, Waited, Waiter, block_until, hub, overflow, panics};
 use crate::error::Rejection;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
@@ -41,10 +41,20 @@ pub(crate) enum Ran {
     NotRun,
 }
 
+/// Proof that whoever began a job will never run again.
+pub(crate) struct Dead(());
+
+impl Dead {
+    /// # Safety
+    /// It must be so for the job that the proof is given to.
+    unsafe fn new() -> Dead {
+        Dead(())
+    }
+}
+
 /// How a job ends that does not end by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
-    StackOverflow,
+    StackOverflow(Dead),
     ShutDown,
     Rejected(Rejection),
 }
@@ -194,6 +204,7 @@ impl Pool {
     }
 
     pub(crate) fn books(&self) -> Books {
+        overflow::probe();
         self.state.lock().books
     }
 
@@ -254,8 +265,10 @@ impl Pool {
     /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
     /// [`Pool::runs_caller`].
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
+        let me = Green::current();
+        let place = me.as_ref().and_then(Green::lend_to_any);
         let mut guest = Guest::default();
-        let waited = block_until(Green::current().as_deref(), deadline, || {
+        let waited = block_until(me.as_deref(), deadline, || {
             let mut state = self.state.lock();
             let idle = state.books.waiting == 0 && state.books.begun == 0;
             if !idle {
@@ -265,6 +278,9 @@ impl Pool {
         });
         if waited != Waited::Ready {
             self.state.lock().for_idle.leave(guest);
+        }
+        if let Some(place) = place {
+            place.reclaim();
         }
         waited
     }
@@ -325,7 +341,7 @@ impl Pool {
     /// Notes as a chore to bring the runner that the backlog asks for.
     #[inline]
     fn muster(
-        &self,
+        self: &Arc<Pool>,
         state: &mut State,
         near: Option<usize>,
         chores: &mut SomeChores,
@@ -338,7 +354,7 @@ impl Pool {
 
     #[cold]
     fn bring(
-        &self,
+        self: &Arc<Pool>,
         state: &mut State,
         help: Help<Arc<Green>>,
         chores: &mut SomeChores,
@@ -346,7 +362,7 @@ impl Pool {
         match help {
             Help::None => {}
             Help::Wake(runner) => call_later(chores, runner),
-            Help::Spawn(crew) if self.runtime.reserve_green(state.backlog.has_urgent()) => {
+            Help::Spawn(crew) if self.reserve_green(state) => {
                 let number = state.free_numbers.pop().unwrap_or_else(|| {
                     state.running.push(None);
                     state.running.len() - 1
@@ -355,12 +371,34 @@ impl Pool {
             }
             Help::Spawn(crew) => {
                 state.backlog.no_help(crew);
-                // ORDERING: Relaxed, a hint for `lend`.
-                self.starved.store(true, Ordering::Relaxed);
+                // ORDERING: Relaxed: a hint for `lend`; the runtime's list is under a lock.
+                if !self.starved.swap(true, Ordering::Relaxed) {
+                    self.runtime.list_starved(self, true);
+                }
                 return Err(Starved);
             }
         }
         Ok(())
+    }
+
+    /// May there be one green thread more, for this pool? Those whom somebody waits for, and the
+    /// first of a pool, may be some more than the others.
+    fn reserve_green(&self, state: &State) -> bool {
+        let is_first = state.running.len() == state.free_numbers.len();
+        self.runtime.reserve_green(is_first || state.backlog.has_urgent())
+    }
+
+    /// There may be green threads again: looks whether one is needed.
+    pub(super) fn relieve(self: &Arc<Pool>) {
+        // ORDERING: Relaxed, a hint.
+        self.starved.store(false, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        let mut chores = None;
+        let _ = self.muster(&mut state, None, &mut chores);
+        drop(state);
+        if let Some(chores) = chores {
+            chores.run(self);
+        }
     }
 
     /// On the worker that is to have the runner.
@@ -380,10 +418,14 @@ impl Pool {
             log::warn!(
                 "no memory mapping for one green thread more ({error}): tasks wait until others end"
             );
-            self.starved.store(true, Ordering::Relaxed);
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
             state.free_numbers.push(number);
+            drop(state);
+            // ORDERING: Relaxed, see `bring`.
+            if !self.starved.swap(true, Ordering::Relaxed) {
+                self.runtime.list_starved(&self, false);
+            }
         }
     }
 
@@ -428,14 +470,24 @@ impl Pool {
         }
         let _ = self.muster(&mut state, Some(runner.hub.index), &mut chores);
         drop(state);
-        for job in dead {
-            log::error!(
-                "task {} #{} overflowed its stack; its destructors did not run, what it had \
-                 allocated is leaked, and locks that it held stay locked",
-                job.name(),
-                job.id(),
-            );
-            job.abandon(End::StackOverflow);
+        // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
+        let resolve = |dead: Vec<Arc<dyn Job>>| {
+            for job in dead {
+                panics::contain(|| {
+                    log::error!(
+                        "task {} #{} overflowed its stack; its destructors did not run, what it \
+                         had allocated is leaked, and locks that it held stay locked",
+                        job.name(),
+                        job.id(),
+                    );
+                });
+                // SAFETY: the job began in the runner that is being buried.
+                job.abandon(End::StackOverflow(unsafe { Dead::new() }));
+            }
+        };
+        let again = dead.clone();
+        if self.runtime.spawn_service_here(move || resolve(dead)).is_err() {
+            resolve(again);
         }
         if let Some(chores) = chores {
             chores.run(self);
@@ -453,11 +505,18 @@ impl Pool {
         if !job.claim() {
             return;
         }
-        let number = state.running.len();
-        state.running.push(Some(job.clone()));
+        let number = state.free_numbers.pop().unwrap_or_else(|| {
+            state.running.push(None);
+            state.running.len() - 1
+        });
+        state.running[number] = Some(job.clone());
         state.books.waiting -= 1;
         state.books.begun += 1;
+        let for_room = state.for_room.pop();
         drop(state);
+        if let Some(waiter) = for_room {
+            waiter.wake();
+        }
         member.inline.lock().push(number);
         let ran = job.run();
         let mut state = self.state.lock();
@@ -642,6 +701,7 @@ pub(crate) struct Lent(Arc<Green>);
 impl Lent {
     /// Waits until the pool has a place for the caller again.
     pub(crate) fn reclaim(self) {
+        overflow::probe();
         let Lent(green) = self;
         let Some(member) = &green.member else { return };
         if !member.pool.state.lock().backlog.take_place(green.clone()) {

@@ -2,10 +2,13 @@
 //! their stacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Once, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
+use super::pool::Pool;
 use super::{overflow, panics};
 use crate::error::Error;
 
@@ -30,6 +33,9 @@ pub(crate) struct Runtime {
     most: usize,
     most_at_ease: usize,
     live: AtomicUsize,
+    /// Pools that need a green thread and could not have one.
+    starved: Mutex<Vec<Weak<Pool>>>,
+    has_starved: AtomicBool,
 }
 
 /// Settings for the runtime, which is one for the whole process. See [`runtime`].
@@ -111,10 +117,34 @@ impl RuntimeBuilder {
 impl Runtime {
     /// The runtime; starts it if it does not run yet.
     pub(crate) fn get() -> Result<&'static Runtime, Error> {
+        // may's test leaks a context in an OS thread: so only before the start.
+        if RUNTIME.get().is_none() && may::coroutine::is_coroutine() {
+            Runtime::start_from_coroutine();
+        }
         RUNTIME
             .get_or_init(|| Runtime::start(1, DEFAULT_STACK))
             .as_ref()
             .map_err(|why| Error::Runtime(why.clone()))
+    }
+
+    /// A coroutine of the program's own must not hold its worker, which is to run the hub.
+    #[cold]
+    fn start_from_coroutine() {
+        static STARTED: Once = Once::new();
+        STARTED.call_once(|| {
+            let start = || {
+                RUNTIME.get_or_init(|| Runtime::start(1, DEFAULT_STACK));
+            };
+            if let Err(error) = std::thread::Builder::new().spawn(start) {
+                let _ = RUNTIME.set(Err(error.to_string()));
+            }
+        });
+        // Yielding would keep the worker busy, and its selector from running.
+        while RUNTIME.get().is_none() {
+            may::coroutine::sleep(std::time::Duration::from_millis(1));
+        }
+        // Back from the thread of may's timers.
+        may::coroutine::yield_now();
     }
 
     fn start(workers: usize, stack_size: usize) -> Result<Runtime, String> {
@@ -178,12 +208,15 @@ impl Runtime {
         // SAFETY: it fits any stack, and reads thread-locals only on the thread it means.
         unsafe { may::coroutine::spawn(hub::mark_mays_timer) };
         let most = most_green_threads();
+        overflow::make_registry(most);
         Ok(Runtime {
             hubs,
             stack_size,
             most,
             most_at_ease: most / 4 * 3,
             live: AtomicUsize::new(0),
+            starved: Mutex::new(Vec::new()),
+            has_starved: AtomicBool::new(false),
         })
     }
 
@@ -198,13 +231,40 @@ impl Runtime {
             .is_ok()
     }
 
+    /// A green thread ended: one that could not be had may be had now.
     pub(super) fn release_green(&self) {
-        // ORDERING: Relaxed, as above.
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        // ORDERING: SeqCst, here and in `list_starved`: either the pool is listed before this look,
+        // or it sees after it was listed that there is room.
+        self.live.fetch_sub(1, Ordering::SeqCst);
+        if self.has_starved.load(Ordering::SeqCst) {
+            self.relieve_starved();
+        }
+    }
+
+    /// Has `pool` looked at again when a green thread has ended; `at_once`, too, if one ended just
+    /// now. (Not if it was memory that was missing: a second look would find as little.)
+    pub(super) fn list_starved(&self, pool: &Arc<Pool>, at_once: bool) {
+        self.starved.lock().push(Arc::downgrade(pool));
+        self.has_starved.store(true, Ordering::SeqCst);
+        if at_once && self.live.load(Ordering::SeqCst) < self.most_at_ease {
+            self.relieve_starved();
+        }
+    }
+
+    #[cold]
+    fn relieve_starved(&self) {
+        self.has_starved.store(false, Ordering::SeqCst);
+        let starved = std::mem::take(&mut *self.starved.lock());
+        for pool in starved {
+            // Not here: whoever ends may be in the middle of something.
+            if let (Some(pool), Some(hub)) = (pool.upgrade(), self.hubs.first()) {
+                hub.run_later(move || pool.relieve());
+            }
+        }
     }
 
     /// Makes the green thread that `reserve_green` counted, on the calling worker. `body` gets
-    /// its hub, and the lowest address and the size of its stack, and must not unwind.
+    /// its hub, and the lowest address and the size of its stack.
     pub(super) fn spawn_reserved(
         &'static self,
         body: impl FnOnce(&'static Hub, (usize, usize)) + Send + 'static,
@@ -219,9 +279,8 @@ impl Runtime {
             let here = 0u8;
             // Above this frame are some hundred bytes of generator's: less than a page.
             let top = (&raw const here as usize).next_multiple_of(page_size());
+            let _end = EndOfGreen(self);
             body(hub, (top - size, size));
-            overflow::leave();
-            self.release_green();
         };
         // SAFETY: green threads never leave their worker (every unpark goes through the hub's own
         // thread), so thread-locals are sound; a stack overflow is caught by the guard page.
@@ -233,32 +292,50 @@ impl Runtime {
                 handle.coroutine().unpark();
                 Ok(())
             }
-            Ok(Err(error)) => {
-                self.release_green();
-                Err(error.to_string())
-            }
-            Err(_) => {
-                self.release_green();
-                Err("may panicked when it allocated a stack".to_owned())
+            failed => {
+                // ORDERING: Relaxed: it frees nothing that others could not have.
+                self.live.fetch_sub(1, Ordering::Relaxed);
+                let why = failed.map(|spawned| spawned.map(drop));
+                Err(match why {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "may panicked when it allocated a stack".to_owned(),
+                })
             }
         }
     }
 
-    /// Runs `body` in a green thread of its own on the first worker. It must not unwind.
+    /// Runs `body` in a green thread of its own on the first worker.
     pub(crate) fn spawn_service(&'static self, body: impl FnOnce() + Send + 'static) {
-        // ORDERING: Relaxed, a count. The few services of the library know no limit.
-        self.live.fetch_add(1, Ordering::Relaxed);
         let Some(hub) = self.hubs.first() else { return };
         hub.run_here(move || {
-            let spawned = self.spawn_reserved(move |hub, stack| {
-                let green = super::Green::adopt(hub, None, stack);
-                overflow::enter(&green);
-                body();
-            });
-            if let Err(error) = spawned {
+            if let Err(error) = self.spawn_service_here(body) {
                 log::error!("a green thread of the library's own can't be made: {error}");
             }
         });
+    }
+
+    /// Runs `body` in a green thread of its own on the calling worker.
+    pub(super) fn spawn_service_here(
+        &'static self,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), String> {
+        // ORDERING: Relaxed, a count. The few services of the library know no limit.
+        self.live.fetch_add(1, Ordering::Relaxed);
+        self.spawn_reserved(move |hub, stack| {
+            let green = super::Green::adopt(hub, None, stack);
+            overflow::enter(&green);
+            panics::contain(body);
+        })
+    }
+}
+
+/// To be dropped when a green thread ends, however it does (but for an overflow).
+struct EndOfGreen(&'static Runtime);
+
+impl Drop for EndOfGreen {
+    fn drop(&mut self) {
+        overflow::leave();
+        self.0.release_green();
     }
 }
 

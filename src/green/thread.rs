@@ -28,7 +28,10 @@ pub(crate) struct Green {
     pub(super) next_overflowed: AtomicPtr<Green>,
 }
 
-may::coroutine_local!(static CURRENT: RefCell<Option<Arc<Green>>> = RefCell::new(None));
+may::coroutine_local!(static CURRENT: RefCell<Option<Own>> = RefCell::new(None));
+
+/// A coroutine's identity, and its entry in the registry, until it ends.
+type Own = (Arc<Green>, Option<overflow::Registered>);
 
 impl Green {
     /// For the calling coroutine, which must not have one yet.
@@ -46,7 +49,9 @@ impl Green {
             stack_size,
             next_overflowed: AtomicPtr::default(),
         });
-        CURRENT.with(|current| *current.borrow_mut() = Some(green.clone()));
+        CURRENT.with(|current| {
+            *current.borrow_mut() = Some((green.clone(), overflow::register(&green)));
+        });
         green
     }
 
@@ -67,7 +72,8 @@ impl Green {
         if std::thread::panicking() || !may::coroutine::is_coroutine() {
             return None;
         }
-        let known = CURRENT.with(|current| current.borrow().clone());
+        let known =
+            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
         if let Some(green) = known {
             green.hub.come_home(&green.coroutine);
             return Some(green);
@@ -83,8 +89,11 @@ impl Green {
         if !may::coroutine::is_coroutine() {
             return None;
         }
-        let known = CURRENT.with(|current| current.borrow().clone());
-        Some(known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0))))
+        let known =
+            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
+        let green = known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0)));
+        overflow::enter(&green);
+        Some(green)
     }
 
     /// Suspends the calling green thread, which must be this one, until somebody unparks it.
@@ -99,6 +108,7 @@ impl Green {
     /// Lets others run, unless a panic unwinds.
     pub(crate) fn yield_now(&self) {
         if !std::thread::panicking() {
+            overflow::probe();
             self.hub.tick();
             self.hub.yield_now();
             overflow::enter(self);

@@ -7,7 +7,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::thread::Green;
-use super::{hub, panics};
+use super::{hub, overflow, panics};
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub(crate) fn block_until(
     let Some(green) = me else {
         return block_thread_until(deadline, done);
     };
+    overflow::probe();
     if std::thread::panicking() {
         // A green thread that yields while it unwinds would leave the worker's panic count
         // raised for all others. So hold the worker, but shortly: what is waited for may come

@@ -77,6 +77,41 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         Some(work)
     }
 
+    /// As `begin`, but drops the work where it is: it may be larger than the caller's stack.
+    pub(crate) fn discard_work(&self) {
+        // ORDERING: Relaxed, as in `begin`.
+        if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
+            return;
+        }
+        let drop_work = || {
+            // SAFETY: as in `begin`.
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).work) });
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_work)) {
+            // Its own destructor might panic, too.
+            std::mem::forget(payload);
+        }
+        // ORDERING: Release, as in `begin`.
+        self.vacant.store(true, Ordering::Release);
+    }
+
+    /// Decides the value in place of a runner that died at whatever it was doing: what of the work
+    /// or of a value is here, is leaked. Gives false, and drops the value, if it was ready before;
+    /// and the waiter to wake.
+    ///
+    /// # Safety
+    /// Whoever began the work, and whoever was given the right to decide, will never run again.
+    pub(crate) unsafe fn publish_for_the_dead(&self, value: T) -> (bool, Option<W>) {
+        // ORDERING: Relaxed, by the one thread that is left; Acquire for READY, as elsewhere.
+        let before = self.state.fetch_or(BEGUN | DECIDED, Ordering::Acquire);
+        self.vacant.store(true, Ordering::Release);
+        if before & READY != 0 {
+            return (false, None);
+        }
+        // SAFETY: the only other one who might publish is dead.
+        (true, unsafe { self.publish(value) })
+    }
+
     /// Claims the right to decide the value. Gives false if somebody has it, or if the work is
     /// still there. Whoever gets true must [`publish`](Slot::publish).
     #[inline]

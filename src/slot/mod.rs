@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::green::{self, Green, Job, Waited, Waiter};
+use crate::green::{self, Dead, Green, Job, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
@@ -172,6 +172,18 @@ impl<H, F, T> Slot<H, F, T> {
             waiter.wake();
         }
         true
+    }
+}
+
+impl<H, F, T> Slot<H, F, T> {
+    /// Decides the value in place of a runner that is dead, and wakes whoever waits for it.
+    pub(crate) fn bury(&self, value: T, _proof: Dead) -> bool {
+        // SAFETY: that is what the proof says.
+        let (buried, waiter) = unsafe { self.publish_for_the_dead(value) };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        buried
     }
 }
 
