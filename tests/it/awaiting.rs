@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use minihuey::{MiniHuey, TaskError, green, group};
 
-use crate::support::Gate;
+use crate::support::{Gate, until};
 
 #[test]
 fn a_result_can_be_awaited() {
@@ -48,9 +48,7 @@ fn only_the_last_waker_is_woken() {
         assert!(result.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     }
     gate.open();
-    while last.0.load(Ordering::SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    until("the last waker is woken", || last.0.load(Ordering::SeqCst) > 0);
     assert_eq!(first.0.load(Ordering::SeqCst), 0);
     let ready = result.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(ready, Poll::Ready(Ok(()))));

@@ -25,22 +25,6 @@ fn sleep_lasts_at_least_as_long_as_it_was_told_in_both_kinds_of_threads() {
 }
 
 #[test]
-fn sleepers_wake_in_the_order_of_their_deadlines() {
-    let huey = MiniHuey::new("order");
-    let (sender, receiver) = mpsc::channel();
-    let start = Instant::now();
-    let nap = huey.task("nap", move |n: u64| {
-        let due = Duration::from_millis(20 + 5 * n);
-        green::sleep(due.saturating_sub(start.elapsed()));
-        sender.send(n).unwrap();
-    });
-    for n in [7, 3, 9, 1, 5] {
-        drop(nap.call((n,)));
-    }
-    assert_eq!([1, 3, 5, 7, 9], [(); 5].map(|()| next(&receiver)));
-}
-
-#[test]
 fn all_green_threads_run_on_one_worker_and_never_leave_it() {
     thread_local!(static VISITS: Cell<u64> = const { Cell::new(0) });
     let huey = MiniHuey::new("one worker");

@@ -43,11 +43,16 @@ fn join_waits_until_nothing_runs_or_waits() {
     let huey = MiniHuey::builder("join").pool_size(1).build();
     huey.join(Duration::ZERO).unwrap();
     let gate = Gate::default();
+    let (sender, receiver) = mpsc::channel();
     let hold = huey.task("hold", {
         let gate = gate.clone();
-        move || gate.pass()
+        move || {
+            sender.send(()).unwrap();
+            gate.pass();
+        }
     });
     let results = [hold.call(()), hold.call(())];
+    next(&receiver);
     let error = huey.join(Duration::from_millis(20)).unwrap_err();
     assert!(matches!(error, Error::JoinTimedOut { running: 1, backlog: 1 }), "{error}");
     gate.open();

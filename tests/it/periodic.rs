@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Local, TimeDelta, Timelike, Utc};
 use minihuey::{Crontab, ManualClock, MiniHuey, Overlap, Period};
 
-use crate::support::{Gate, LIMIT, next};
+use crate::support::{Gate, LIMIT, next, until};
 
 fn at(time: &str) -> DateTime<Utc> {
     format!("2026-06-01T{time}Z").parse().unwrap()
@@ -206,7 +206,7 @@ fn by_default_a_run_begins_beside_one_that_has_not_ended() {
     let (huey, _clock, receiver, gate) = overlapping(Overlap::Beside);
     next(&receiver);
     next(&receiver);
-    assert_eq!(huey.stats().running, 3);
+    until("three run at once", || huey.stats().running == 3);
     gate.open();
     huey.join(LIMIT).unwrap();
     assert_eq!(huey.stats().skipped, 0);
@@ -226,7 +226,7 @@ fn an_overlapping_run_is_skipped_and_counted_if_so_chosen() {
 #[test]
 fn an_overlapping_run_is_queued_if_so_chosen() {
     let (huey, _clock, receiver, gate) = overlapping(Overlap::Queue);
-    assert_eq!(huey.stats().running, 1);
+    until("one runs", || huey.stats().running == 1);
     assert_eq!(receiver.try_iter().count(), 0);
     gate.open();
     next(&receiver);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, TaskError, green};
 
-use crate::support::{Gate, LIMIT, next};
+use crate::support::{Gate, LIMIT, next, until};
 
 #[test]
 fn a_wait_that_times_out_leaves_the_result_usable() {
@@ -100,10 +100,7 @@ fn every_argument_and_every_value_is_dropped_exactly_once() {
     huey.join(LIMIT).unwrap();
     // What nobody took goes with the last who knows of it, which may be a runner.
     huey.shutdown(LIMIT).unwrap();
-    let deadline = Instant::now() + LIMIT;
-    while values.load(Ordering::SeqCst) < 300 && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
+    until("all values are dropped", || values.load(Ordering::SeqCst) == 300);
     assert_eq!(arguments.load(Ordering::SeqCst), 300);
     assert_eq!(values.load(Ordering::SeqCst), 300);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use minihuey::{MiniHuey, Task, TaskError, green};
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, until};
 
 /// A small generator, so that a run can be repeated by its seed alone (xorshift64*).
 #[derive(Clone)]
@@ -147,9 +147,7 @@ fn run(seed: u64, pool_size: Option<usize>, calls: u64) {
             Err(other) => panic!("seed {seed}: {other}"),
         }
     }
-    while huey.stats().scheduled > 0 {
-        std::thread::yield_now();
-    }
+    until("nothing is scheduled", || huey.stats().scheduled == 0);
     huey.join(LIMIT).unwrap();
     assert_eq!(huey.shutdown(LIMIT).unwrap(), []);
     let stats = huey.stats();
@@ -161,10 +159,7 @@ fn run(seed: u64, pool_size: Option<usize>, calls: u64) {
     assert_eq!(stats.failed, failed, "seed {seed}");
     assert_eq!(stats.finished, count(&account.called) - failed, "seed {seed}");
     // The last value goes with the runner that brought it, a moment after the books are closed.
-    let deadline = std::time::Instant::now() + LIMIT;
-    while count(&account.dropped) < count(&account.made) && std::time::Instant::now() < deadline {
-        std::thread::yield_now();
-    }
+    until("all is dropped", || count(&account.dropped) == count(&account.made));
     assert_eq!(count(&account.dropped), count(&account.made), "seed {seed}");
 }
 
