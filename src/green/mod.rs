@@ -21,10 +21,13 @@
 
 mod backlog;
 mod hub;
+mod job;
+mod lending;
 mod lobby;
 mod overflow;
 pub(crate) mod panics;
 mod pool;
+mod runner;
 mod runtime;
 mod thread;
 mod timers;
@@ -34,8 +37,9 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
+pub(crate) use job::{Dead, End, Job, Ran};
 pub(crate) use overflow::probe;
-pub(crate) use pool::{Books, Dead, End, Job, Pool, Ran, Refused};
+pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};

@@ -188,11 +188,8 @@ pub(super) fn install_handler() {
     });
 }
 
-unsafe extern "C" fn handle(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+/// The handler. Does only what is allowed in one: no lock, no memory.
+extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid siginfo to an SA_SIGINFO handler.
     let address = unsafe { (*info).si_addr() } as usize;
     // It runs right now: what it holds of its own Arc is on its stack, which is never unwound, so
@@ -249,7 +246,7 @@ pub(super) fn bury(hub: &Hub) {
         next = green.next_overflowed.load(Ordering::Relaxed);
         super::runtime_of(hub).release_green();
         if let Some(member) = &green.member {
-            member.bury(green);
+            member.pool.bury(green, member);
         }
     }
 }

@@ -8,7 +8,7 @@ use may::coroutine::Coroutine;
 
 use super::hub::{self, Hub};
 use super::overflow;
-use super::pool::Member;
+use super::runner::Member;
 use super::waiter::Waiter;
 
 /// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the

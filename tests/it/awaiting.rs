@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use minihuey::{MiniHuey, TaskError, green, group};
 
-use crate::support::{Gate, until};
+use crate::support::{hold, until};
 
 #[test]
 fn a_result_can_be_awaited() {
@@ -36,11 +36,7 @@ fn only_the_last_waker_is_woken() {
         }
     }
     let huey = MiniHuey::new("wakers");
-    let gate = Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     let mut result = pin!(hold.call(()));
     let (first, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
     for waker in [&first, &last] {

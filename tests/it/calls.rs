@@ -5,7 +5,7 @@ use std::thread;
 
 use minihuey::{MiniHuey, green};
 
-use crate::support::{Gate, next};
+use crate::support::{hold, next};
 
 #[test]
 fn a_call_works_without_the_scheduler() {
@@ -27,11 +27,7 @@ fn a_task_runs_in_a_green_thread() {
 #[test]
 fn a_call_never_blocks_even_if_the_pool_is_full() {
     let huey = MiniHuey::builder("full").pool_size(1).build();
-    let gate = Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     let held: Vec<_> = (0..100).map(|_| hold.call(())).collect();
     assert!(held.iter().all(|held| !held.is_ready()));
     gate.open();

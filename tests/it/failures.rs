@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use minihuey::{MiniHuey, TaskError, green};
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, hold};
 
 /// The pool runs the next task after whatever `f` did to it.
 #[track_caller]
@@ -171,11 +171,7 @@ fn a_waiter_is_woken_by_every_fate() {
 #[test]
 fn a_wait_in_a_destructor_while_a_panic_unwinds_ends() {
     let huey = MiniHuey::new("unwinding");
-    let gate = crate::support::Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     struct Waits(Option<minihuey::TaskResult<()>>, std::sync::mpsc::Sender<bool>);
     impl Drop for Waits {
         fn drop(&mut self) {

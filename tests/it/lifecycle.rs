@@ -1,11 +1,10 @@
 //! start, stop, join, shutdown.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use minihuey::{Error, ManualClock, MiniHuey, Stage, TaskError, green};
 
-use crate::support::{Gate, LIMIT, next};
+use crate::support::{LIMIT, hold, next};
 
 #[test]
 fn start_twice_and_stop_when_not_started_are_errors() {
@@ -42,15 +41,7 @@ fn stop_leaves_what_is_scheduled_and_start_takes_it_up_again() {
 fn join_waits_until_nothing_runs_or_waits() {
     let huey = MiniHuey::builder("join").pool_size(1).build();
     huey.join(Duration::ZERO).unwrap();
-    let gate = Gate::default();
-    let (sender, receiver) = mpsc::channel();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || {
-            sender.send(()).unwrap();
-            gate.pass();
-        }
-    });
+    let (hold, gate, receiver) = hold(&huey);
     let results = [hold.call(()), hold.call(())];
     next(&receiver);
     let error = huey.join(Duration::from_millis(20)).unwrap_err();
@@ -102,15 +93,7 @@ fn shutdown_lets_everything_end_that_ends_in_time() {
 fn shutdown_resolves_and_names_what_it_abandons() {
     let huey = MiniHuey::builder("abandon").pool_size(1).build();
     huey.start().unwrap();
-    let gate = Gate::default();
-    let (sender, receiver) = mpsc::channel();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || {
-            sender.send(()).unwrap();
-            gate.pass();
-        }
-    });
+    let (hold, gate, receiver) = hold(&huey);
     let running = hold.call(());
     next(&receiver);
     let queued = hold.call(());
@@ -156,15 +139,7 @@ fn what_is_scheduled_resolves_when_the_last_handle_goes() {
 #[test]
 fn stats_tell_how_many_are_where() {
     let huey = MiniHuey::builder("stats").pool_size(1).build();
-    let gate = Gate::default();
-    let (sender, receiver) = mpsc::channel();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || {
-            sender.send(()).unwrap();
-            gate.pass();
-        }
-    });
+    let (hold, gate, receiver) = hold(&huey);
     let fail = huey.try_task("fail", || Err::<(), _>("no"));
     let results = [hold.call(()), fail.call(()), hold.schedule((), Duration::from_secs(3600))];
     next(&receiver);

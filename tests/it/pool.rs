@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use minihuey::{MiniHuey, Reason, TaskError, WhenFull, green};
 
-use crate::support::{Gate, Gauge, LIMIT, next};
+use crate::support::{Gate, Gauge, LIMIT, hold, next};
 
 #[test]
 fn pool_size_bounds_how_many_run_at_a_moment() {
@@ -118,15 +118,7 @@ fn tasks_of_two_hueys_that_wait_for_each_other_do_not_deadlock() {
 #[test]
 fn a_full_backlog_rejects() {
     let huey = MiniHuey::builder("reject").pool_size(1).backlog(2).build();
-    let gate = Gate::default();
-    let (sender, receiver) = mpsc::channel();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || {
-            sender.send(()).unwrap();
-            gate.pass();
-        }
-    });
+    let (hold, gate, receiver) = hold(&huey);
     let running = hold.call(());
     next(&receiver);
     let waiting = [hold.call(()), hold.call(())];
@@ -173,11 +165,7 @@ fn a_full_backlog_makes_callers_wait_if_so_chosen() {
 #[test]
 fn a_million_calls_at_once_finish() {
     let huey = MiniHuey::new("million");
-    let gate = Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     let held = hold.call(());
     let noop = huey.task("noop", || ());
     for _ in 0..1_000_000 {

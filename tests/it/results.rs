@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, TaskError, green};
 
-use crate::support::{Gate, LIMIT, next, until};
+use crate::support::{Gate, LIMIT, hold, next, until};
 
 #[test]
 fn a_wait_that_times_out_leaves_the_result_usable() {
@@ -36,11 +36,7 @@ fn a_wait_that_times_out_leaves_the_result_usable() {
 #[test]
 fn a_wait_in_a_task_times_out_as_one_in_a_thread_does() {
     let huey = MiniHuey::new("green patience");
-    let gate = Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     let outer = huey.task("outer", move || {
         let mut result = hold.call(());
         let start = Instant::now();
@@ -152,11 +148,7 @@ fn a_result_can_be_waited_for_in_another_task_than_the_caller() {
 #[test]
 fn a_result_shows_which_call_it_is_and_how_far() {
     let huey = MiniHuey::new("debug");
-    let gate = Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     let mut result = hold.call(());
     assert_eq!(format!("{result:?}"), format!("TaskResult(hold {} pending)", result.id()));
     gate.open();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, TimeDelta, Utc};
 use minihuey::{ManualClock, MiniHuey, Task};
 
-use crate::support::{LIMIT, next, until};
+use crate::support::{LIMIT, hold, next, until};
 
 fn noon() -> DateTime<Utc> {
     "2026-06-01T12:00:00Z".parse().unwrap()
@@ -175,11 +175,7 @@ fn in_immediate_mode_what_is_scheduled_still_waits_for_its_time() {
 fn due_tasks_get_into_a_full_backlog_and_never_hold_the_scheduler() {
     let clock = ManualClock::at(noon());
     let huey = MiniHuey::builder("due and full").clock(&clock).pool_size(1).backlog(1).build();
-    let gate = crate::support::Gate::default();
-    let hold = huey.task("hold", {
-        let gate = gate.clone();
-        move || gate.pass()
-    });
+    let (hold, gate, _) = hold(&huey);
     huey.start().unwrap();
     let due: Vec<_> = (0..10).map(|_| hold.schedule((), Duration::from_secs(1))).collect();
     clock.advance(Duration::from_secs(1));

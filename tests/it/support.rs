@@ -1,9 +1,11 @@
 //! What tests wait with: signals, with a limit so generous that only a hang reaches it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use minihuey::{MiniHuey, Task};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -69,4 +71,17 @@ impl Gauge {
     pub fn most(&self) -> usize {
         self.0.1.load(Ordering::SeqCst)
     }
+}
+
+/// A task called "hold" that says when it began, and then waits at a gate.
+pub fn hold(huey: &MiniHuey) -> (Task<(), ()>, Gate, Receiver<()>) {
+    let gate = Gate::default();
+    let (sender, receiver) = mpsc::channel();
+    let its_gate = gate.clone();
+    let hold = huey.task("hold", move || {
+        // Not every test listens.
+        let _ = sender.send(());
+        its_gate.pass();
+    });
+    (hold, gate, receiver)
 }

@@ -1,0 +1,130 @@
+//! A runner: a green thread that runs one job of its pool after another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::backlog::Next;
+use super::job::Job;
+use super::overflow;
+use super::pool::{Pool, call_later, wake_later};
+use super::thread::Green;
+
+/// Idle runners above this number end. Each holds the pages of its stack that it has touched.
+const MOST_IDLE: usize = 1_000;
+
+/// A runner's place in its pool.
+pub(crate) struct Member {
+    pub(super) pool: Arc<Pool>,
+    pub(super) number: usize,
+    /// It has one of the pool's places. Touched by the runner itself, or after its end.
+    pub(super) has_place: AtomicBool,
+    /// It was called to end, not to work.
+    pub(super) dismissed: AtomicBool,
+    /// The numbers of jobs that it runs on top of its own. See [`Pool::run_inline`].
+    pub(super) inline: Mutex<Vec<usize>>,
+}
+
+/// What a runner does next, without the lock.
+enum Do {
+    Run(*const dyn Job),
+    AskAgain,
+    Yield,
+    Rest,
+    End,
+}
+
+impl Green {
+    /// The life of a runner.
+    pub(super) fn run_jobs(self: Arc<Green>) {
+        let Some(member) = &self.member else { return };
+        let pool = &member.pool;
+        let crew = self.hub.index;
+        let mut standby = true;
+        let mut ran = None;
+        loop {
+            let mut chores = None;
+            let mut done = None;
+            let mut state = pool.state.lock();
+            if let Some(ran) = ran.take() {
+                done = pool.settle(&mut state, member.number, ran, &mut chores);
+                // ORDERING: Relaxed, here and below: only this green thread touches it.
+                if pool.limited
+                    && member.has_place.swap(false, Ordering::Relaxed)
+                    && let Some(returning) = state.backlog.give_place()
+                {
+                    call_later(&mut chores, returning);
+                }
+            }
+            let next = state.backlog.next(crew, &mut standby, &self);
+            let next = match next {
+                Next::Run(job) => {
+                    let running: *const dyn Job = &*job;
+                    state.running[member.number] = Some(job);
+                    state.books.waiting -= 1;
+                    state.books.begun += 1;
+                    if !state.for_room.is_empty() {
+                        wake_later(&mut chores, state.for_room.pop());
+                    }
+                    // If there can be no runner more, this one goes on after this job.
+                    let _ = pool.muster(&mut state, Some(crew), &mut chores);
+                    pool.note(&state);
+                    Do::Run(running)
+                }
+                Next::Skip(job) => {
+                    done = Some(job);
+                    Do::AskAgain
+                }
+                Next::Call(runner) => {
+                    call_later(&mut chores, runner);
+                    Do::AskAgain
+                }
+                Next::Yield => Do::Yield,
+                Next::Rest => {
+                    let most = if state.closed { 0 } else { MOST_IDLE };
+                    if state.backlog.no_rest(crew, most) {
+                        state.free_numbers.push(member.number);
+                        Do::End
+                    } else {
+                        Do::Rest
+                    }
+                }
+            };
+            drop(state);
+            drop(done);
+            if let Some(chores) = chores {
+                chores.run(pool);
+            }
+            match next {
+                Do::Run(job) => {
+                    if pool.limited {
+                        member.has_place.store(true, Ordering::Relaxed);
+                    }
+                    overflow::enter(&self);
+                    // SAFETY: the pool holds the job in `running` until this runner settles it,
+                    // which is the next thing it does, or until the runner is dead.
+                    ran = Some(unsafe { (*job).run() });
+                    self.hub.come_home(&self.coroutine);
+                    if self.hub.tick() {
+                        pool.state.lock().backlog.step_aside(crew);
+                        self.hub.yield_now();
+                        pool.state.lock().backlog.step_back(crew);
+                    }
+                }
+                Do::AskAgain => {}
+                Do::Yield => self.hub.yield_now(),
+                Do::Rest => {
+                    self.sleep_until_called();
+                    // ORDERING: Relaxed, the call that ended the sleep orders it.
+                    if member.dismissed.load(Ordering::Relaxed) {
+                        pool.state.lock().free_numbers.push(member.number);
+                        return;
+                    }
+                    standby = true;
+                }
+                Do::End => return,
+            }
+        }
+    }
+}
