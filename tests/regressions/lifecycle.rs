@@ -1,0 +1,122 @@
+//! Starts, stops, joins and shutdowns that cross each other.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use chrono::{DateTime, Local};
+use minihuey::{ManualClock, MiniHuey, green};
+
+use crate::child;
+use crate::support::{LIMIT, moment, utc, within_limit};
+
+#[test]
+fn join_returns_after_a_shutdown_that_drained() {
+    child::run("lifecycle::join_returns_after_a_shutdown_that_drained", || {
+        // Holds the worker, so that the other's task can't begin.
+        let (held, holds) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let hog = MiniHuey::new("hog");
+        hog.task("hog", move |released: mpsc::Receiver<()>| {
+            held.send(()).unwrap();
+            released.recv().unwrap();
+        })
+        .call((released,))
+        .on_ready(drop);
+        holds.recv_timeout(LIMIT).unwrap();
+
+        let huey = MiniHuey::new("drained");
+        let result = huey.task("never", || ()).call(());
+        let (sender, joined) = mpsc::channel();
+        let inner = huey.clone();
+        thread::spawn(move || {
+            let _ = inner.join(None);
+            sender.send(()).unwrap();
+        });
+        moment();
+        let _ = huey.shutdown(Duration::ZERO);
+        release.send(()).unwrap();
+        let _ = result.get();
+        joined.recv_timeout(LIMIT).expect("join hangs");
+    });
+}
+
+#[test]
+fn a_loop_that_ends_leaves_the_next_ones_sleeper_alone() {
+    let clock = ManualClock::at(utc("2024-01-01T00:00:30Z"));
+    let huey = MiniHuey::builder("restarted").clock(&clock).build();
+    let (asked, asks) = mpsc::channel();
+    let (answer, answers) = may::sync::mpsc::channel::<()>();
+    let answers = std::sync::Mutex::new(answers);
+    let matches = move |_: &DateTime<Local>| {
+        let _ = asked.send(());
+        let _ = answers.lock().unwrap().recv();
+        false
+    };
+    huey.periodic_task("slow to tell", matches, || ());
+    huey.start().unwrap();
+    clock.advance(Duration::from_secs(60));
+    // The loop is inside the predicate when its huey is stopped and started.
+    asks.recv_timeout(LIMIT).unwrap();
+    huey.stop().unwrap();
+    huey.start().unwrap();
+    moment();
+    // Now it ends, and from here on the predicate answers at once.
+    drop(answer);
+    moment();
+    let mut result = huey.task("due", || 1).schedule((), Duration::from_secs(10));
+    clock.advance(Duration::from_secs(20));
+    assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+}
+
+#[test]
+fn a_restart_amid_much_due_work_loses_no_wake_up() {
+    // Its own process: what is late here would be late because of others.
+    child::run("lifecycle::a_restart_amid_much_due_work_loses_no_wake_up", || {
+        let huey = MiniHuey::builder("busy").interval(Duration::from_secs(3600)).build();
+        let task = huey.task("task", || ());
+        for _ in 0..20 {
+            for _ in 0..600 {
+                drop(task.schedule((), Duration::from_micros(1)));
+            }
+            huey.start().unwrap();
+            huey.stop().unwrap();
+            huey.start().unwrap();
+            thread::sleep(Duration::from_millis(3));
+            task.schedule((), Duration::from_millis(2)).get_timeout(LIMIT).unwrap();
+            huey.stop().unwrap();
+        }
+    });
+}
+
+#[test]
+fn starts_stops_and_shutdowns_at_once_leave_no_result_unresolved() {
+    within_limit(|| {
+        for round in 0..10 {
+            let huey = MiniHuey::builder("storm").pool_size(1 + round % 3).build();
+            let task = huey.task("task", green::yield_now);
+            let work = |thread: u64| {
+                let (huey, task) = (huey.clone(), task.clone());
+                move || {
+                    for n in 0..30 {
+                        match (thread + n) % 4 {
+                            0 => drop(huey.start()),
+                            1 => drop(huey.stop()),
+                            _ => {}
+                        }
+                        let result = task.call(());
+                        drop(task.schedule((), Duration::from_micros(n)));
+                        if n == 25 && thread == 2 {
+                            let _ = huey.shutdown(Duration::from_millis(1));
+                        }
+                        // A value or an error: it resolves.
+                        let _ = result.get();
+                    }
+                }
+            };
+            let threads: Vec<_> = (0..4).map(|n| thread::spawn(work(n))).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(huey.stats().scheduled, 0);
+        }
+    });
+}

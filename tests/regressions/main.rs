@@ -1,0 +1,12 @@
+//! What went wrong once, and must not again: one file per theme, one test per sentence that holds.
+//!
+//! A test that needs a process of its own runs in one, see [`child`].
+
+mod child;
+mod ends_of_time;
+mod foreign_code;
+mod lifecycle;
+mod overflow;
+mod starvation;
+mod support;
+mod workers;

@@ -1,0 +1,140 @@
+//! Tasks that outgrow their stack, at places where that is hard to bear.
+
+use std::hint::black_box;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use minihuey::{MiniHuey, TaskError, green, group};
+
+use crate::child;
+use crate::support::{LIMIT, endless, moment, within_limit};
+
+/// Goes down in steps of some `N` words, with a call at each.
+#[inline(never)]
+#[allow(unconditional_recursion, reason = "until the stack ends")]
+fn descend<const N: usize>(call: &dyn Fn()) -> u64 {
+    let frame = black_box([1u64; N]);
+    call();
+    descend::<N>(call) + frame[N - 1]
+}
+
+/// Outgrows the stack in or near `call`, at another place for each step.
+fn assert_sound(name: &str, call: impl Fn(&MiniHuey) + Send + Sync + Clone + 'static) {
+    let steps =
+        [descend::<1>, descend::<3>, descend::<7>, descend::<13>, descend::<29>, descend::<61>];
+    for step in steps {
+        let huey = MiniHuey::new(name);
+        let (inner, called) = (huey.clone(), call.clone());
+        let dive = huey.task("dive", move || step(&|| called(&inner)));
+        let error = dive.call(()).get().unwrap_err();
+        assert!(matches!(error, TaskError::StackOverflow), "{name}: {error}");
+        // What the dive called works as before.
+        huey.stats();
+        drop(huey.task("later", || ()).schedule((), Duration::from_secs(100)));
+        huey.task("small", || ()).call(()).get().unwrap();
+        call(&huey);
+    }
+}
+
+#[test]
+fn an_overflow_inside_a_call_of_the_library_leaves_no_lock_held() {
+    child::run("overflow::an_overflow_inside_a_call_of_the_library_leaves_no_lock_held", || {
+        within_limit(|| {
+            assert_sound("stats", |huey| _ = huey.stats());
+            assert_sound("declare", |huey| drop(huey.task("again", || ())));
+            let other = MiniHuey::new("other");
+            let late = other.task("late", || ());
+            assert_sound("schedule", move |_| {
+                drop(late.schedule((), Duration::from_secs(1000)));
+            });
+            let quick = other.task("quick", || ());
+            assert_sound("call", move |_| drop(quick.call(())));
+            assert_sound("join", move |_| {
+                let _ = other.join(Duration::from_secs(1));
+                other.stats();
+            });
+            assert_sound("sleep", |_| green::sleep(Duration::from_nanos(1)));
+            assert_sound("yield", |_| green::yield_now());
+            assert_sound("start and stop", |huey| {
+                let _ = huey.start();
+                let _ = huey.stop();
+            });
+            assert_sound("group", |_| {
+                let task = MiniHuey::new("leaf").task("leaf", || ());
+                group([task.call(())]).as_completed().for_each(drop);
+            });
+        });
+    });
+}
+
+#[test]
+fn work_larger_than_the_stack_runs_or_fails_alone() {
+    child::run("overflow::work_larger_than_the_stack_runs_or_fails_alone", || {
+        const SIZE: usize = 1 << 20;
+        let body = || {
+            let huey = MiniHuey::new("large");
+            let small = huey.task("small", || 1);
+            small.call(()).get().unwrap();
+            let large = huey.task("large", |bytes: [u8; SIZE]| {
+                bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>()
+            });
+            match large.call(([1; SIZE],)).get_timeout(LIMIT) {
+                Ok(sum) => assert_eq!(sum, SIZE as u64),
+                Err(error) => assert!(matches!(error, TaskError::StackOverflow), "{error}"),
+            }
+            assert_eq!(small.call(()).get_timeout(LIMIT).unwrap(), 1);
+        };
+        // The caller has to hold the bytes, too.
+        std::thread::Builder::new().stack_size(64 << 20).spawn(body).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn a_callback_that_sleeps_after_an_overflow_does_not_hold_the_hub() {
+    child::run("overflow::a_callback_that_sleeps_after_an_overflow_does_not_hold_the_hub", || {
+        let huey = MiniHuey::new("callback");
+        let quick = huey.task("quick", || 1);
+        let nap = huey.task("nap", || green::sleep(Duration::from_millis(5)));
+        let (sender, receiver) = mpsc::channel();
+        huey.task("dive", || endless(0)).call(()).on_ready({
+            let nap = nap.clone();
+            move |result| {
+                assert!(matches!(result, Err(TaskError::StackOverflow)));
+                assert_eq!(quick.call(()).get().unwrap(), 1);
+                nap.call(()).get().unwrap();
+                green::sleep(Duration::from_millis(5));
+                sender.send(()).unwrap();
+            }
+        });
+        receiver.recv_timeout(LIMIT).unwrap();
+        nap.call(()).get_timeout(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn an_overflow_after_a_wait_of_mays_own_is_noticed() {
+    child::run("overflow::an_overflow_after_a_wait_of_mays_own_is_noticed", || {
+        let huey = MiniHuey::builder("may").pool_size(2).build();
+        let (sender, receiver) = may::sync::mpsc::channel::<()>();
+        let receiver = Arc::new(receiver);
+        let dive = huey.task("dive", move || {
+            receiver.recv().unwrap();
+            endless(0)
+        });
+        let mut result = dive.call(());
+        moment();
+        // Another one runs between.
+        huey.task("other", || green::sleep(Duration::from_millis(1))).call(()).get().unwrap();
+        sender.send(()).unwrap();
+        assert!(matches!(result.get_timeout(LIMIT), Err(TaskError::StackOverflow)));
+
+        // This one goes on in the thread of may's timers.
+        let late = huey.task("dive later", || {
+            may::coroutine::sleep(Duration::from_millis(5));
+            endless(0)
+        });
+        let error = late.call(()).get_timeout(LIMIT).unwrap_err();
+        assert!(matches!(error, TaskError::StackOverflow), "{error}");
+        assert_eq!(huey.task("after", || 1).call(()).get_timeout(LIMIT).unwrap(), 1);
+    });
+}

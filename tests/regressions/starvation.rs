@@ -1,0 +1,101 @@
+//! Those who wait for room, for a place or for a green thread, and get it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use minihuey::{MiniHuey, WhenFull, green};
+
+use crate::child;
+use crate::support::{LIMIT, moment, until};
+
+/// A task that runs until the gate is open.
+fn gated(huey: &MiniHuey, poll: Duration) -> (Arc<AtomicBool>, minihuey::Task<(), ()>) {
+    let gate = Arc::new(AtomicBool::new(false));
+    let open = gate.clone();
+    let task = huey.task("gated", move || {
+        while !open.load(Ordering::SeqCst) {
+            green::sleep(poll);
+        }
+    });
+    (gate, task)
+}
+
+#[test]
+fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
+    // More than a process can have with the usual limit of its memory maps.
+    const CALLS: usize = 25_000;
+
+    child::run("starvation::a_huey_gets_green_threads_when_others_let_go_of_theirs", || {
+        let greedy = MiniHuey::new("greedy");
+        let (gate, task) = gated(&greedy, Duration::from_millis(200));
+        let results: Vec<_> = (0..CALLS).map(|_| task.call(())).collect();
+        // Until it has all that there are.
+        let (mut running, mut since) = (0, Instant::now());
+        while running < CALLS && since.elapsed() < Duration::from_millis(300) {
+            let now = greedy.stats().running;
+            if now != running {
+                (running, since) = (now, Instant::now());
+            }
+            thread::yield_now();
+        }
+        let modest = MiniHuey::new("modest");
+        let mut result = modest.task("task", || 1).call(());
+        gate.store(true, Ordering::SeqCst);
+        for result in results {
+            result.get().unwrap();
+        }
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_spurious_wake_costs_no_producer_its_wake_up() {
+    let huey = MiniHuey::builder("full").pool_size(1).backlog(1).when_full(WhenFull::Wait).build();
+    let (gate, task) = gated(&huey, Duration::from_millis(1));
+    let first = task.call(());
+    until("the first runs", || huey.stats().running == 1);
+    // Fills the backlog.
+    let second = task.call(());
+
+    let got_in = Arc::new(AtomicUsize::new(0));
+    let produce = || {
+        let (task, got_in) = (task.clone(), got_in.clone());
+        thread::spawn(move || {
+            drop(task.call(()));
+            got_in.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let producer = produce();
+    moment();
+    for _ in 0..10 {
+        // Anybody may do so at any time.
+        producer.thread().unpark();
+        thread::sleep(Duration::from_millis(2));
+    }
+    let other = produce();
+    moment();
+    assert_eq!(got_in.load(Ordering::SeqCst), 0);
+    gate.store(true, Ordering::SeqCst);
+    first.get().unwrap();
+    second.get().unwrap();
+    until("both producers got in", || got_in.load(Ordering::SeqCst) == 2);
+    producer.join().unwrap();
+    other.join().unwrap();
+}
+
+#[test]
+fn a_task_that_joins_another_huey_lends_its_place() {
+    let narrow = MiniHuey::builder("narrow").pool_size(1).build();
+    let wide = MiniHuey::new("wide");
+    let leaf = narrow.task("leaf", || 1);
+    let middle = wide.task("middle", move || leaf.call(()).get().unwrap());
+    let joined = wide.clone();
+    let top = narrow.task("top", move || {
+        drop(middle.call(()));
+        joined.join(None).unwrap();
+    });
+    top.call(()).get_timeout(LIMIT).unwrap();
+    assert_eq!(wide.stats().finished, 1);
+}
