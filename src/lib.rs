@@ -52,8 +52,9 @@
 //! those with a time-out inside a task: they resume it on the one thread of may's timers.
 //!
 //! A green thread never leaves its worker, so thread-locals are safe to use, also with several
-//! workers. (If something else in your build turns on may's feature `work_steal`, that holds for
-//! one worker only.)
+//! workers. (Waits of may's own may take it to another one, from where it comes back at its next
+//! wait of ours; and if something in your build turns on may's feature `work_steal`, it may be taken
+//! anywhere. Neither matters where there is one worker.)
 //!
 //! # What is promised
 //!

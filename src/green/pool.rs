@@ -64,7 +64,7 @@ pub(super) struct Starved;
 pub(super) struct Chores {
     wake: Vec<Waiter>,
     call: Vec<Arc<Green>>,
-    spawn: Option<(usize, usize)>,
+    spawn: Vec<(usize, usize)>,
 }
 
 impl Chores {
@@ -72,7 +72,7 @@ impl Chores {
     pub(super) fn run(self, pool: &Arc<Pool>) {
         self.call.into_iter().for_each(|runner| runner.call());
         self.wake.into_iter().for_each(Waiter::wake);
-        if let Some((crew, number)) = self.spawn {
+        for (crew, number) in self.spawn {
             let shared = pool.clone();
             pool.runtime.hubs[crew].run_here(move || shared.spawn_runner(crew, number));
         }
@@ -262,7 +262,8 @@ impl Pool {
         }
     }
 
-    /// Notes as a chore to bring the runner that the backlog asks for.
+    /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
+    /// none on standby, for any of them may be held by what runs there.
     #[inline]
     pub(super) fn muster(
         self: &Arc<Pool>,
@@ -270,9 +271,16 @@ impl Pool {
         near: Option<usize>,
         chores: &mut SomeChores,
     ) -> Result<(), Starved> {
-        match state.backlog.help(near) {
-            Help::None => Ok(()),
-            help => self.bring(state, help, chores),
+        let mut somebody_comes = false;
+        loop {
+            match state.backlog.help(near) {
+                Help::None => return Ok(()),
+                help => match self.bring(state, help, chores) {
+                    Err(Starved) if !somebody_comes => return Err(Starved),
+                    Err(Starved) => return Ok(()),
+                    Ok(()) => somebody_comes = true,
+                },
+            }
         }
     }
 
@@ -291,7 +299,7 @@ impl Pool {
                     state.running.push(None);
                     state.running.len() - 1
                 });
-                chores.get_or_insert_default().spawn = Some((crew, number));
+                chores.get_or_insert_default().spawn.push((crew, number));
             }
             Help::Spawn(crew) => {
                 state.backlog.no_help(crew);

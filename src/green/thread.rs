@@ -92,6 +92,10 @@ impl Green {
         let known =
             CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
         let green = known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0)));
+        // Whoever woke it by may's own means may have taken it to another worker.
+        if !std::ptr::eq(green.hub, hub) && !std::thread::panicking() {
+            green.hub.come_home(&green.coroutine);
+        }
         overflow::enter(&green);
         Some(green)
     }
