@@ -40,13 +40,20 @@ fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
             }
             thread::yield_now();
         }
+        // Its first runner it gets all the same, and that is held: so it waits for another one.
         let modest = MiniHuey::new("modest");
+        let (its_gate, held) = gated(&modest, Duration::from_millis(1));
+        let held = held.call(());
+        until("the first one runs", || modest.stats().running == 1);
         let mut result = modest.task("task", || 1).call(());
+        assert!(!result.wait_timeout(Duration::from_millis(50)), "there was one left");
         gate.store(true, Ordering::SeqCst);
         for result in results {
             result.get().unwrap();
         }
         assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+        its_gate.store(true, Ordering::SeqCst);
+        held.get().unwrap();
     });
 }
 
