@@ -275,9 +275,8 @@ impl Engine {
             return result;
         }
         log::debug!("scheduling {} {}", meta.name, result.id());
-        if let Some(due) = self.scheduler.insert(eta, job) {
-            self.push(pool, due);
-        } else if self.shut_down.get().is_some() {
+        self.scheduler.insert(eta, job);
+        if self.shut_down.get().is_some() {
             // It slipped in while a shutdown was taking everything out.
             self.abandon_scheduled();
         }

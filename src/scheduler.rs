@@ -126,15 +126,10 @@ impl Scheduler {
         self.0.state.lock().running.is_some()
     }
 
-    /// Schedules `job`. Gives it back if it is due now.
-    pub(crate) fn insert(&self, eta: Eta, job: Arc<dyn Job>) -> Option<Arc<dyn Job>> {
+    /// Schedules `job`. One that is due already is handed over when the loop looks.
+    pub(crate) fn insert(&self, eta: Eta, job: Arc<dyn Job>) {
         probe();
         let clock = &self.0.clock;
-        match eta {
-            Eta::After(Duration::ZERO) => return Some(job),
-            Eta::At(time) if time <= clock.wall() => return Some(job),
-            _ => {}
-        }
         let mut state = self.0.state.lock();
         let first = match eta {
             Eta::After(delay) => {
@@ -146,7 +141,6 @@ impl Scheduler {
         if first {
             wake(state);
         }
-        None
     }
 
     pub(crate) fn add(&self, row: Row) {

@@ -108,10 +108,7 @@ impl Pool {
         if !job.claim() {
             return;
         }
-        let number = state.free_numbers.pop().unwrap_or_else(|| {
-            state.running.push(None);
-            state.running.len() - 1
-        });
+        let number = state.number();
         state.running[number] = Some(job.clone());
         state.books.waiting -= 1;
         state.books.begun += 1;

@@ -20,7 +20,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -44,29 +44,41 @@ thread_local! {
 }
 
 /// All green threads that we made, for the signal handler to find one by its stack where ACTIVE is
-/// not the one that runs: after a wait of may's own. An entry is null or alive.
+/// not the one that runs: after a wait of may's own.
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 
 struct Registry {
-    entries: Box<[AtomicPtr<Green>]>,
+    entries: Box<[Entry]>,
     free: Mutex<Vec<usize>>,
+}
+
+/// One green thread, and the lowest address of its stack; zero if the entry is free.
+#[derive(Default)]
+struct Entry {
+    stack_bottom: AtomicUsize,
+    green: AtomicPtr<Green>,
 }
 
 /// Makes room for `most` green threads and the library's own few.
 pub(super) fn make_registry(most: usize) {
     let most = most + 1_000;
     REGISTRY.get_or_init(|| Registry {
-        entries: (0..most).map(|_| AtomicPtr::default()).collect(),
+        entries: (0..most).map(|_| Entry::default()).collect(),
         free: Mutex::new((0..most).rev().collect()),
     });
 }
 
-/// Enters `green`, which must take itself out again by dropping what this gives.
+/// Enters `green`, if we made it; it takes itself out again by dropping what this gives.
 pub(super) fn register(green: &Arc<Green>) -> Option<Registered> {
+    if green.stack_bottom == 0 {
+        return None;
+    }
     let registry = REGISTRY.get()?;
     let index = registry.free.lock().pop()?;
-    // ORDERING: Release, pairs with the Acquire of the handler.
-    registry.entries.get(index)?.store(Arc::as_ptr(green).cast_mut(), Ordering::Release);
+    let entry = registry.entries.get(index)?;
+    entry.green.store(Arc::as_ptr(green).cast_mut(), Ordering::Relaxed);
+    // ORDERING: Release, pairs with the Acquire in `owner_of_guard`: who sees the stack sees whose.
+    entry.stack_bottom.store(green.stack_bottom, Ordering::Release);
     Some(Registered(index))
 }
 
@@ -77,36 +89,30 @@ impl Drop for Registered {
     fn drop(&mut self) {
         if let Some(registry) = REGISTRY.get() {
             if let Some(entry) = registry.entries.get(self.0) {
-                // ORDERING: Relaxed: the handler only acts on the green thread that runs.
-                entry.store(ptr::null_mut(), Ordering::Relaxed);
+                // ORDERING: Relaxed: nobody runs on that stack any more, so nobody looks for it.
+                entry.stack_bottom.store(0, Ordering::Relaxed);
             }
             registry.free.lock().push(self.0);
         }
     }
 }
 
-/// The green thread below whose stack this address is, in the guard page. For the signal handler:
-/// it takes no lock and no memory.
+/// The green thread that runs and whose guard page this address is in. For the signal handler: it
+/// takes no lock and no memory.
 fn owner_of_guard(address: usize) -> Option<&'static Green> {
-    let is_guard = |green: &Green| {
-        green.stack_bottom != 0
-            && (green.stack_bottom - super::page_size()..green.stack_bottom).contains(&address)
-    };
-    let active = ACTIVE.get();
+    // The guard is the one page below the stack.
+    let stack_bottom = (address / super::page_size() + 1) * super::page_size();
     // SAFETY: ACTIVE is null or alive (see `here`).
-    if let Some(active) = unsafe { active.as_ref() }
-        && is_guard(active)
-    {
+    let active = unsafe { ACTIVE.get().as_ref() };
+    if let Some(active) = active.filter(|active| active.stack_bottom == stack_bottom) {
         return Some(active);
     }
-    let entries = REGISTRY.get()?.entries.iter();
+    let mut entries = REGISTRY.get()?.entries.iter();
     // ORDERING: Acquire, pairs with the Release in `register`.
-    let greens = entries.map(|entry| entry.load(Ordering::Acquire));
-    // SAFETY: an entry is null or alive: it is cleared before its green thread ends. Others' may
-    // end on other workers while this looks, in the midst of which their memory might be freed;
-    // with one worker nobody else runs. (With more, a fault here ends the process, which is what
-    // a fault without this would have done.)
-    greens.filter_map(|green| unsafe { green.as_ref() }).find(|green| is_guard(green))
+    let entry = entries.find(|entry| entry.stack_bottom.load(Ordering::Acquire) == stack_bottom)?;
+    // SAFETY: only the entry of this very stack is followed, and whoever faults in its guard page
+    // runs on it right now: so the green thread is alive. (Stacks don't overlap.)
+    unsafe { entry.green.load(Ordering::Relaxed).as_ref() }
 }
 
 /// The handler that was there before: generator's.

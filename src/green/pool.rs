@@ -38,6 +38,16 @@ pub(super) struct State {
     pub(super) for_idle: Lobby,
 }
 
+impl State {
+    /// A number that no runner has.
+    pub(super) fn number(&mut self) -> usize {
+        self.free_numbers.pop().unwrap_or_else(|| {
+            self.running.push(None);
+            self.running.len() - 1
+        })
+    }
+}
+
 /// How many jobs are where, and how many ended how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Books {
@@ -295,10 +305,7 @@ impl Pool {
             Help::None => {}
             Help::Wake(runner) => call_later(chores, runner),
             Help::Spawn(crew) if self.reserve_green(state) => {
-                let number = state.free_numbers.pop().unwrap_or_else(|| {
-                    state.running.push(None);
-                    state.running.len() - 1
-                });
+                let number = state.number();
                 chores.get_or_insert_default().spawn.push((crew, number));
             }
             Help::Spawn(crew) => {

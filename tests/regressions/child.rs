@@ -3,7 +3,8 @@
 
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 use std::{env, thread};
 
 const VARIABLE: &str = "MINIHUEY_CASE";
@@ -30,19 +31,15 @@ fn spawn(name: &str) {
     let out = collect(child.stdout.take().unwrap());
     let err = collect(child.stderr.take().unwrap());
 
-    let end = Instant::now() + LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break Some(status);
-        }
-        if Instant::now() > end {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            break None;
-        }
-        thread::sleep(Duration::from_millis(5));
-    };
-    let (out, err) = (out.join().unwrap(), err.join().unwrap());
+    // It closes its output when it ends.
+    let in_time = out.recv_timeout(LIMIT);
+    if in_time.is_err() {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    let status = in_time.is_ok().then_some(status);
+    let out = in_time.or_else(|_| out.recv_timeout(LIMIT)).unwrap_or_default();
+    let err = err.recv_timeout(LIMIT).unwrap_or_default();
 
     let what = match status {
         None => format!("did not end within {LIMIT:?}"),
@@ -53,10 +50,13 @@ fn spawn(name: &str) {
     panic!("{name} {what}\n--- stdout\n{out}\n--- stderr\n{err}");
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        // Nobody listens any more if the case took too long.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
