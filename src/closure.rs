@@ -3,13 +3,15 @@
 use std::fmt;
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Eta;
 use crate::engine::Engine;
 use crate::error::{Failure, Rejection};
+use crate::green::TaskMeta;
 use crate::group::{Group, group};
 use crate::result::TaskResult;
-use crate::task::{self, TaskFn, TaskMeta};
+use crate::task::{self, TaskFn};
 
 /// A task declared at run time. `A` is the tuple of its arguments, `R` what it gives.
 ///
@@ -63,6 +65,28 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
         let refused = engine.take_name(name).err().map(Arc::new);
         let meta = TaskMeta::leak(name);
         Task { engine, meta, function: function(meta), refused }
+    }
+
+    /// Has it run on an OS thread, as `#[task(HUEY, offload)]`: see
+    /// [`offload`](crate::offload()).
+    pub fn offload(self) -> Task<A, R> {
+        self.with(TaskMeta::offload)
+    }
+
+    /// Gives it only so long to run, as `#[task(HUEY, timeout = "30s")]`: see
+    /// [`TaskError::TimedOut`](crate::TaskError::TimedOut).
+    pub fn timeout(self, timeout: Duration) -> Task<A, R> {
+        self.with(|meta| meta.timeout(timeout))
+    }
+
+    /// Gives it a stack of so many bytes, as `#[task(HUEY, stack_size = "1MiB")]`.
+    pub fn stack_size(self, bytes: usize) -> Task<A, R> {
+        self.with(|meta| meta.stack_size(bytes))
+    }
+
+    fn with(mut self, option: impl FnOnce(TaskMeta) -> TaskMeta) -> Task<A, R> {
+        self.meta = Box::leak(Box::new(option(self.meta.clone())));
+        self
     }
 
     /// Enqueues the task with these arguments and returns at once.

@@ -9,11 +9,12 @@ use once_cell::sync::Lazy;
 use crate::clock::Eta;
 use crate::engine::Engine;
 use crate::error::Failure;
+use crate::green::TaskMeta;
 use crate::group::{Group, group};
 use crate::mini::MiniHuey;
 use crate::periodic::{Body, Period, Row};
 use crate::result::TaskResult;
-use crate::task::{Ending, Gives, Outcome, TaskMeta};
+use crate::task::{Ending, Gives, Outcome};
 
 /// One `#[task]`.
 #[doc(hidden)]
@@ -118,7 +119,7 @@ pub trait Declaration: 'static {
     type Value: Send + 'static;
 
     const NAME: &'static str;
-    const META: &'static TaskMeta = &TaskMeta::new(Self::NAME);
+    const META: &'static TaskMeta;
 
     fn place() -> &'static impl HueyRef;
     fn run(args: Self::Args) -> Result<Self::Value, Failure>;

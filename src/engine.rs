@@ -9,11 +9,13 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
-use crate::green::{Books, End, Job, Pool, Ran, Refused, Runtime, Waited, panics, probe};
+use crate::green::{
+    Books, End, JobRef, Pool, Ran, Refused, Runtime, TaskMeta, Waited, panics, probe,
+};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
 use crate::scheduler::{Scheduler, Source};
-use crate::task::{self, TaskMeta};
+use crate::task;
 
 /// What happens to a call when as many tasks wait as `backlog` allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -196,7 +198,7 @@ impl Engine {
     }
 
     #[inline]
-    fn push(&self, pool: &Arc<Pool>, job: Arc<dyn Job>) {
+    fn push(&self, pool: &Arc<Pool>, job: JobRef) {
         let limit = self.settings.backlog.unwrap_or(usize::MAX);
         if let Err(refused) = pool.push(job, limit) {
             self.push_later_or_never(pool, limit, refused);
@@ -221,7 +223,7 @@ impl Engine {
                 Refused::Full(job) => break job,
             }
         };
-        let (name, id) = (job.name(), job.id());
+        let (name, id) = (job.meta().name, job.id());
         log::warn!("{:?}: {name} #{id} rejected: the backlog is full ({limit})", self.name);
         job.abandon(End::Rejected(Reason::BacklogFull { limit }.into()));
     }
@@ -370,10 +372,10 @@ impl Engine {
     }
 }
 
-fn abandon(jobs: Vec<Arc<dyn Job>>, stage: Stage) -> Vec<Abandoned> {
+fn abandon(jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
     jobs.into_iter()
         .filter(|job| job.abandon(End::ShutDown))
-        .map(|job| Abandoned { id: TaskId(job.id()), name: job.name(), stage })
+        .map(|job| Abandoned { id: TaskId(job.id()), name: job.meta().name, stage })
         .collect()
 }
 

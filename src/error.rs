@@ -35,6 +35,8 @@ pub enum TaskError {
     StackOverflow,
     /// The task was cancelled before it finished.
     Cancelled,
+    /// The task did not finish within its time-out.
+    TimedOut,
     /// The huey was shut down before the task finished.
     ShutDown,
     /// The task was never taken on: the backlog is full, or the huey can't run it. Says why.
@@ -85,6 +87,7 @@ impl Display for TaskError {
                  or recurse less)",
             ),
             TaskError::Cancelled => f.write_str("the task was cancelled"),
+            TaskError::TimedOut => f.write_str("the task did not finish within its time-out"),
             TaskError::ShutDown => f.write_str("the huey was shut down before the task finished"),
             TaskError::Rejected(why) => write!(f, "the task was not taken on: {why}"),
             TaskError::WaitTimedOut => {

@@ -153,6 +153,7 @@ pub mod __private {
         Declaration, Declared, Value, body, call, ending, into_shown, map, schedule,
     };
     pub use crate::error::Failure;
+    pub use crate::green::TaskMeta;
     pub use crate::task::{Gives, NotResult, Outcome, Probe};
 }
 

@@ -12,8 +12,9 @@ use crate::closure::Task;
 use crate::declared::{Declared, Search};
 use crate::engine::{Abandoned, Engine, Settings, Stats, WhenFull};
 use crate::error::Error;
+use crate::green::TaskMeta;
 use crate::periodic::{Period, Row};
-use crate::task::{Ending, TaskFn, TaskMeta};
+use crate::task::{Ending, TaskFn};
 
 /// Runs tasks in green threads of this process, now, later or again and again.
 ///

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use crate::crontab::Crontab;
 use crate::error::{Failure, TaskError};
-use crate::green::{Job, panics};
-use crate::task::{self, TaskMeta};
+use crate::green::{JobRef, TaskMeta, panics};
+use crate::task;
 
 /// When a periodic task runs: a [`Crontab`], or a predicate that is asked every minute.
 ///
@@ -105,7 +105,7 @@ pub(crate) struct Look {
 
 /// How a firing went.
 pub(crate) enum Fired {
-    Run(Arc<dyn Job>),
+    Run(JobRef),
     Skipped,
     Queued,
 }

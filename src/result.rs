@@ -140,7 +140,7 @@ impl<T: Send + 'static> TaskResult<T> {
 
     /// The task's name.
     pub fn name(&self) -> &'static str {
-        self.receiver.job().name()
+        self.receiver.job().meta().name
     }
 
     pub(crate) fn receiver(&mut self) -> &mut Receiver<Result<T, TaskError>> {

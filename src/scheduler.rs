@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta, nanos};
-use crate::green::{self, Green, Job, Pool, Waiter, block_until, panics, probe};
+use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
 use crate::periodic::{Fired, Row};
 use crate::timetable::Timetable;
 
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 struct State {
-    table: Timetable<Arc<dyn Job>>,
+    table: Timetable<JobRef>,
     rows: Vec<Arc<Row>>,
     /// Which loop runs, if one does. A loop that is not this one ends.
     running: Option<u64>,
@@ -127,7 +127,7 @@ impl Scheduler {
     }
 
     /// Schedules `job`. One that is due already is handed over when the loop looks.
-    pub(crate) fn insert(&self, eta: Eta, job: Arc<dyn Job>) {
+    pub(crate) fn insert(&self, eta: Eta, job: JobRef) {
         probe();
         let clock = &self.0.clock;
         let mut state = self.0.state.lock();
@@ -152,7 +152,7 @@ impl Scheduler {
     }
 
     /// Takes out all that is scheduled.
-    pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+    pub(crate) fn drain(&self) -> Vec<JobRef> {
         probe();
         self.0.state.lock().table.drain().collect()
     }
@@ -318,7 +318,7 @@ impl Shared {
                 state.marks.worst_late = state.marks.worst_late.max(late);
                 due
             };
-            log::debug!("enqueueing scheduled {} #{}", due.job.name(), due.job.id());
+            log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
             if let Err(refused) = pool.push(due.job, usize::MAX) {
                 refused.shut_down();
             }

@@ -4,32 +4,13 @@
 use std::cell::Cell;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{End, Job, Ran, panics};
+use crate::green::{End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
 use crate::slot::{self, Slot};
-
-/// What is known of a task before it is called. Lives as long as the process.
-#[derive(Debug)]
-pub struct TaskMeta {
-    pub(crate) name: &'static str,
-}
-
-impl TaskMeta {
-    #[doc(hidden)]
-    pub const fn new(name: &'static str) -> TaskMeta {
-        TaskMeta { name }
-    }
-
-    /// For a name that is known at run time only. It is never freed: a task is declared once.
-    pub(crate) fn leak(name: &str) -> &'static TaskMeta {
-        Box::leak(Box::new(TaskMeta { name: Box::leak(name.into()) }))
-    }
-}
 
 /// What every call carries beside its work.
 pub(crate) struct Header {
@@ -38,11 +19,7 @@ pub(crate) struct Header {
 }
 
 /// Makes one call of a task, for the pool with this number. It runs when the job does.
-pub(crate) fn call<F, T>(
-    meta: &'static TaskMeta,
-    pool: u32,
-    work: F,
-) -> (Arc<dyn Job>, TaskResult<T>)
+pub(crate) fn call<F, T>(meta: &'static TaskMeta, pool: u32, work: F) -> (JobRef, TaskResult<T>)
 where
     F: FnOnce() -> Result<T, Failure> + Send + 'static,
     T: Send + 'static,
@@ -132,8 +109,8 @@ where
         self.header.id
     }
 
-    fn name(&self) -> &'static str {
-        self.header.meta.name
+    fn meta(&self) -> &'static TaskMeta {
+        self.header.meta
     }
 
     fn pool(&self) -> u32 {

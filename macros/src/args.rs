@@ -1,5 +1,7 @@
 //! What may be written between the parentheses of `#[task(…)]`.
 
+use std::time::Duration;
+
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
@@ -17,6 +19,12 @@ pub struct Args {
     pub period: Option<Period>,
     /// The variant of `Overlap`.
     pub overlap: Option<Ident>,
+    /// It runs on an OS thread.
+    pub offload: bool,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// Bytes of stack.
+    pub stack_size: Option<u64>,
 }
 
 /// When a periodic task runs.
@@ -31,12 +39,25 @@ const NO_HUEY: &str = "tell #[task] first which huey runs it, as in `#[task(HUEY
                        such as `static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new(\"my-app\"));`";
 
 const OPTIONS: &str = "crontab(minute = \"0\", …), cron(\"*/10 * * * * *\"), when = predicate, \
-                       overlap = \"skip\" and name = \"…\"";
+                       overlap = \"skip\", offload, timeout = \"30s\", stack_size = \"1MiB\" and \
+                       name = \"…\"";
+
+/// As `runtime().stack_size(…)` has it.
+const LEAST_STACK: u64 = 64 << 10;
+const MOST_STACK: u64 = 1 << 30;
 
 impl Parse for Args {
     fn parse(input: ParseStream) -> syn::Result<Args> {
-        let mut args = Args { huey: parse_huey(input)?, name: None, period: None, overlap: None };
-        let mut overlap_at = Span::call_site();
+        let mut args = Args {
+            huey: parse_huey(input)?,
+            name: None,
+            period: None,
+            overlap: None,
+            offload: false,
+            timeout: None,
+            stack_size: None,
+        };
+        let (mut overlap_at, mut stack_at) = (Span::call_site(), Span::call_site());
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if input.is_empty() {
@@ -56,16 +77,22 @@ impl Parse for Args {
                     args.overlap.replace(parse_overlap(input)?).is_some()
                 }
                 "name" => args.name.replace(parse_name(input)?).is_some(),
+                "offload" => std::mem::replace(&mut args.offload, true),
+                "timeout" => args.timeout.replace(parse_timeout(input)?).is_some(),
+                "stack_size" => {
+                    stack_at = option.span();
+                    args.stack_size.replace(parse_stack_size(input)?).is_some()
+                }
                 _ => {
                     let message = format!("#[task] has no option `{option}`; it has {OPTIONS}");
                     return Err(syn::Error::new(option.span(), message));
                 }
             };
             if was_there {
-                let message = if option == "overlap" || option == "name" {
-                    format!("`{option}` is given twice")
-                } else {
+                let message = if option == "crontab" || option == "cron" || option == "when" {
                     "a task has one period: one crontab, cron or when".to_owned()
+                } else {
+                    format!("`{option}` is given twice")
                 };
                 return Err(syn::Error::new(option.span(), message));
             }
@@ -74,6 +101,11 @@ impl Parse for Args {
             let message = "overlap says what happens when a periodic task is due while it still \
                            runs: it needs crontab(…), cron(…) or when = … beside it";
             return Err(syn::Error::new(overlap_at, message));
+        }
+        if args.offload && args.stack_size.is_some() {
+            let message = "an offloaded task runs on an OS thread, with that thread's stack: \
+                           expected offload or stack_size, not both";
+            return Err(syn::Error::new(stack_at, message));
         }
         Ok(args)
     }
@@ -124,6 +156,30 @@ fn parse_name(input: ParseStream) -> syn::Result<LitStr> {
         return Err(syn::Error::new(name.span(), "a task's name can't be empty"));
     }
     Ok(name)
+}
+
+fn parse_timeout(input: ParseStream) -> syn::Result<Duration> {
+    input.parse::<Token![=]>()?;
+    let text: LitStr = input.parse()?;
+    match humantime::parse_duration(&text.value()) {
+        Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+        Ok(_) => Err(syn::Error::new(text.span(), "a time-out of 0 leaves no time to run")),
+        Err(error) => {
+            let message = format!("expected a duration such as \"30s\", \"1m 30s\": {error}");
+            Err(syn::Error::new(text.span(), message))
+        }
+    }
+}
+
+fn parse_stack_size(input: ParseStream) -> syn::Result<u64> {
+    input.parse::<Token![=]>()?;
+    let text: LitStr = input.parse()?;
+    let expected = "expected a size from \"64KiB\" to \"1GiB\", such as \"1MiB\"";
+    match parse_size::parse_size(text.value()) {
+        Ok(bytes) if (LEAST_STACK..=MOST_STACK).contains(&bytes) => Ok(bytes),
+        Ok(bytes) => Err(syn::Error::new(text.span(), format!("{bytes} bytes; {expected}"))),
+        Err(error) => Err(syn::Error::new(text.span(), format!("{expected}: {error}"))),
+    }
 }
 
 #[cfg(test)]

@@ -201,6 +201,7 @@ impl Declared<'_> {
                 ::minihuey::__private::into_shown::<Self::Value, _>(#run)
             },
         };
+        let meta = self.meta();
         let about_output = quote_spanned! {self.at_output()=>
             type Value = #value;
 
@@ -215,6 +216,7 @@ impl Declared<'_> {
                 type Args = #tuple;
 
                 const NAME: &'static str = #full_name;
+                const META: &'static ::minihuey::__private::TaskMeta = &#meta;
 
                 fn place() -> &'static #huey_ref {
                     &#huey
@@ -223,6 +225,18 @@ impl Declared<'_> {
                 #about_output
             }
         }
+    }
+
+    /// What is known of the task before it is called.
+    fn meta(&self) -> TokenStream {
+        let Args { offload, timeout, stack_size, .. } = self.args;
+        let offload = offload.then(|| quote!(.offload()));
+        let timeout = timeout.map(|timeout| {
+            let (secs, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
+            quote!(.timeout(::core::time::Duration::new(#secs, #nanos)))
+        });
+        let stack_size = stack_size.map(|bytes| quote!(.stack_size(#bytes as usize)));
+        quote!(::minihuey::__private::TaskMeta::new(Self::NAME) #offload #timeout #stack_size)
     }
 
     fn submission(&self) -> TokenStream {

@@ -2,9 +2,55 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::backlog::Entry;
 use crate::error::Rejection;
+
+/// What is known of a task before it is called. Lives as long as the process.
+#[derive(Debug, Clone)]
+pub struct TaskMeta {
+    pub(crate) name: &'static str,
+    /// It runs on an OS thread, not in a green one.
+    pub(crate) offload: bool,
+    /// It may run for this long.
+    pub(crate) timeout: Option<Duration>,
+    /// Bytes of stack that it needs, if not the runtime's `stack_size`.
+    pub(crate) stack_size: Option<usize>,
+}
+
+impl TaskMeta {
+    #[doc(hidden)]
+    pub const fn new(name: &'static str) -> TaskMeta {
+        TaskMeta { name, offload: false, timeout: None, stack_size: None }
+    }
+
+    #[doc(hidden)]
+    pub const fn offload(mut self) -> TaskMeta {
+        self.offload = true;
+        self
+    }
+
+    #[doc(hidden)]
+    pub const fn timeout(mut self, timeout: Duration) -> TaskMeta {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    #[doc(hidden)]
+    pub const fn stack_size(mut self, bytes: usize) -> TaskMeta {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// For a name that is known at run time only. It is never freed: a task is declared once.
+    pub(crate) fn leak(name: &str) -> &'static TaskMeta {
+        Box::leak(Box::new(TaskMeta::new(Box::leak(name.into()))))
+    }
+}
+
+/// A job, shared by whoever calls it, runs it and waits for it.
+pub(crate) type JobRef = Arc<dyn Job>;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
 pub(crate) trait Job: Send + Sync {
@@ -16,7 +62,7 @@ pub(crate) trait Job: Send + Sync {
     /// Some runner has it, or it was taken out of the backlog. For the pool alone.
     fn claimed(&self) -> &AtomicBool;
     fn id(&self) -> u64;
-    fn name(&self) -> &'static str;
+    fn meta(&self) -> &'static TaskMeta;
     /// The pool that it was pushed to.
     fn pool(&self) -> u32;
 }
@@ -49,7 +95,7 @@ pub(crate) enum End {
     Rejected(Rejection),
 }
 
-impl Entry for Arc<dyn Job> {
+impl Entry for JobRef {
     fn claim(&self) -> bool {
         // ORDERING: Relaxed, the pool's lock orders it.
         !self.claimed().swap(true, Ordering::Relaxed)

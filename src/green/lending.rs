@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 
 use super::backlog::Entry;
-use super::job::Job;
+use super::job::JobRef;
 use super::overflow;
 use super::pool::{Pool, Starved, State, call_later};
 use super::runner::Member;
@@ -18,7 +18,7 @@ impl Green {
     /// Gives the place of the job that runs here to its pool while it waits for `awaited`. None
     /// if there is nothing to give back: it runs no job, or its pool has no limit.
     #[inline]
-    pub(crate) fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> Arc<dyn Job>) -> Option<Lent> {
+    pub(crate) fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> JobRef) -> Option<Lent> {
         let pool = &self.member.as_ref()?.pool;
         // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
         // either true after it was pushed later, and stands behind.
@@ -34,7 +34,7 @@ impl Green {
         self.lend_now(None)
     }
 
-    fn lend_now(self: &Arc<Green>, awaited: Option<Arc<dyn Job>>) -> Option<Lent> {
+    fn lend_now(self: &Arc<Green>, awaited: Option<JobRef>) -> Option<Lent> {
         if std::thread::panicking() {
             return None;
         }
@@ -103,7 +103,7 @@ impl Pool {
         self: &Arc<Pool>,
         mut state: MutexGuard<'_, State>,
         member: &Member,
-        job: &Arc<dyn Job>,
+        job: &JobRef,
     ) {
         if !job.claim() {
             return;

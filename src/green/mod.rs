@@ -37,7 +37,9 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
-pub(crate) use job::{Dead, End, Job, Ran};
+#[doc(hidden)]
+pub use job::TaskMeta;
+pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use overflow::probe;
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::backlog::{Backlog, Help};
-use super::job::{Dead, End, Job, Ran};
+use super::job::{Dead, End, JobRef, Ran};
 use super::lobby::{Guest, Lobby};
 use super::runner::Member;
 use super::thread::Green;
@@ -27,9 +27,9 @@ pub(crate) struct Pool {
 }
 
 pub(super) struct State {
-    pub(super) backlog: Backlog<Arc<dyn Job>, Arc<Green>>,
+    pub(super) backlog: Backlog<JobRef, Arc<Green>>,
     /// What each runner runs, by its number.
-    pub(super) running: Vec<Option<Arc<dyn Job>>>,
+    pub(super) running: Vec<Option<JobRef>>,
     pub(super) free_numbers: Vec<usize>,
     pub(super) books: Books,
     pub(super) closed: bool,
@@ -62,8 +62,8 @@ pub(crate) struct Books {
 /// Why a job was not taken. Gives it back.
 pub(crate) enum Refused {
     /// As many wait as may.
-    Full(Arc<dyn Job>),
-    Closed(Arc<dyn Job>),
+    Full(JobRef),
+    Closed(JobRef),
 }
 
 /// There are as many green threads as there may be.
@@ -143,7 +143,7 @@ impl Pool {
     }
 
     /// Has `job` run as soon as a place is free, unless `most` jobs wait already. Never blocks.
-    pub(crate) fn push(self: &Arc<Pool>, job: Arc<dyn Job>, most: usize) -> Result<(), Refused> {
+    pub(crate) fn push(self: &Arc<Pool>, job: JobRef, most: usize) -> Result<(), Refused> {
         overflow::probe();
         let mut state = self.state.lock();
         if state.closed {
@@ -227,7 +227,7 @@ impl Pool {
     }
 
     /// Takes everything that waits out of the backlog, without running it.
-    pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+    pub(crate) fn drain(&self) -> Vec<JobRef> {
         let mut state = self.state.lock();
         let (jobs, stale) = state.backlog.drain();
         state.books.waiting -= jobs.len();
@@ -242,7 +242,7 @@ impl Pool {
     }
 
     /// What runs now.
-    pub(crate) fn running(&self) -> Vec<Arc<dyn Job>> {
+    pub(crate) fn running(&self) -> Vec<JobRef> {
         self.state.lock().running.iter().flatten().cloned().collect()
     }
 
@@ -377,7 +377,7 @@ impl Pool {
         number: usize,
         ran: Ran,
         chores: &mut SomeChores,
-    ) -> Option<Arc<dyn Job>> {
+    ) -> Option<JobRef> {
         state.books.begun -= 1;
         match ran {
             Ran::Finished => state.books.finished += 1,
@@ -410,13 +410,13 @@ impl Pool {
         let _ = self.muster(&mut state, Some(runner.hub.index), &mut chores);
         drop(state);
         // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
-        let resolve = |dead: Vec<Arc<dyn Job>>| {
+        let resolve = |dead: Vec<JobRef>| {
             for job in dead {
                 panics::contain(|| {
                     log::error!(
                         "task {} #{} overflowed its stack; its destructors did not run, what it \
                          had allocated is leaked, and locks that it held stay locked",
-                        job.name(),
+                        job.meta().name,
                         job.id(),
                     );
                 });

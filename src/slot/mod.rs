@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::green::{self, Dead, Green, Job, Waited, Waiter};
+use crate::green::{self, Dead, Green, Job, JobRef, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
@@ -118,7 +118,7 @@ impl<T: 'static> Receiver<T> {
         }
     }
 
-    pub(crate) fn as_job(&self) -> Arc<dyn Job> {
+    pub(crate) fn as_job(&self) -> JobRef {
         self.0.clone()
     }
 

@@ -33,6 +33,24 @@ fn overlap_of_a_task_that_is_not_periodic() {}
 #[task(HUEY, crontab(minute = "0"), overlap = "stack")]
 fn unknown_overlap() {}
 
+#[task(HUEY, offload, offload)]
+fn offload_twice() {}
+
+#[task(HUEY, timeout = "30")]
+fn timeout_without_a_unit() {}
+
+#[task(HUEY, timeout = "0s")]
+fn timeout_of_nothing() {}
+
+#[task(HUEY, stack_size = "1KiB")]
+fn stack_too_small() {}
+
+#[task(HUEY, stack_size = "large")]
+fn stack_that_is_no_size() {}
+
+#[task(HUEY, offload, stack_size = "1MiB")]
+fn stack_of_an_offloaded_task() {}
+
 #[task(HUEY)]
 #[task(HUEY, name = "other")]
 fn a_task_twice() {}
