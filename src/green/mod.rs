@@ -20,12 +20,14 @@
 //! ```
 
 mod backlog;
+mod descriptor;
 mod hub;
 mod job;
 mod lending;
 mod lobby;
 mod overflow;
 pub(crate) mod panics;
+mod poller;
 mod pool;
 mod runner;
 mod runtime;
@@ -35,12 +37,15 @@ mod waiter;
 
 use std::time::{Duration, Instant};
 
+pub use descriptor::{wait_readable, wait_writable};
 pub use runtime::{RuntimeBuilder, runtime};
 
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use overflow::probe;
+#[cfg(feature = "monkey")]
+pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
