@@ -215,8 +215,6 @@ impl Hub {
             // this worker, any other comes from the selector.
             if poller.wait_io() & !WAKER_FLAG != 0 {
                 selected();
-                // Also to take out the timer's event.
-                self.poller.turn();
             }
         }
     }

@@ -78,6 +78,23 @@ pub fn yield_now() {
     }
 }
 
+/// The calling thread is a worker, and runs something other than the hub.
+#[cfg(feature = "monkey")]
+#[inline]
+pub(crate) fn is_on_worker() -> bool {
+    hub::current().is_some() && !hub::is_at_work()
+}
+
+#[cfg(feature = "monkey")]
+pub(crate) fn yield_uninterrupted(me: &Green) {
+    me.yield_now();
+}
+
+#[cfg(feature = "monkey")]
+pub(crate) fn offload<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 /// True in a green thread, which every task runs in.
 ///
 /// ```

@@ -78,9 +78,9 @@ impl Poller {
             }
             others.push(epoll);
         };
-        // Edge-triggered: the timer is never read, only armed anew.
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        // It is never read, only armed anew, and stays ready until then: so a busy green thread that
+        // takes a turn does not take the timer's event away from may's selector.
+        epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Poller { epoll, watched: Mutex::default(), waits: AtomicUsize::new(0) })
     }
 
