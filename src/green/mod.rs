@@ -85,6 +85,13 @@ pub(crate) fn is_on_worker() -> bool {
     hub::current().is_some() && !hub::is_at_work()
 }
 
+/// Lets all others run whose descriptors are ready, or who are ready anyway.
+#[cfg(feature = "monkey")]
+pub(crate) fn look_and_yield(me: &Green) {
+    me.hub.look();
+    yield_uninterrupted(me);
+}
+
 #[cfg(feature = "monkey")]
 pub(crate) fn yield_uninterrupted(me: &Green) {
     me.yield_now();
