@@ -21,6 +21,7 @@
 
 mod backlog;
 mod hub;
+mod interrupt;
 mod job;
 mod lending;
 mod lobby;
@@ -37,6 +38,8 @@ use std::time::{Duration, Instant};
 
 pub use runtime::{RuntimeBuilder, runtime};
 
+pub(crate) use interrupt::{cancel, cancel_all};
+
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
@@ -44,7 +47,8 @@ pub(crate) use overflow::probe;
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waited, Waiter, block_until};
+#[allow(unused_imports, reason = "the whole family, for whoever waits")]
+pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///
@@ -68,7 +72,12 @@ pub fn sleep(duration: Duration) {
 /// ```
 pub fn yield_now() {
     match Green::current() {
-        Some(green) => green.yield_now(),
+        Some(green) => {
+            // It may go on to compute: so before and after.
+            green.heed();
+            green.yield_now();
+            green.heed();
+        }
         None => std::thread::yield_now(),
     }
 }
