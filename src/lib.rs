@@ -135,7 +135,7 @@ pub use crontab::{Crontab, CrontabError};
 pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
 pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
-pub use green::{RuntimeBuilder, runtime};
+pub use green::{RuntimeBuilder, offload, runtime};
 pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};
 #[doc(inline)]

@@ -22,27 +22,32 @@
 mod backlog;
 mod hub;
 mod job;
+mod lane;
 mod lending;
 mod lobby;
+mod offload;
 mod overflow;
 pub(crate) mod panics;
 mod pool;
 mod runner;
 mod runtime;
 mod thread;
+mod threads;
 mod timers;
 mod waiter;
 
 use std::time::{Duration, Instant};
 
+pub use offload::offload;
 pub use runtime::{RuntimeBuilder, runtime};
 
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
+pub(crate) use lending::lend;
 pub(crate) use overflow::probe;
 pub(crate) use pool::{Books, Pool, Refused};
-pub(crate) use runtime::{Runtime, page_size, runtime_of};
+pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};
 
