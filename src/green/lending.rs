@@ -22,8 +22,6 @@ use super::{overflow, threads};
 #[inline]
 pub(crate) fn lend(me: Option<&Arc<Green>>, awaited: impl FnOnce() -> JobRef) -> Option<Lent> {
     match me {
-        // It will not yield.
-        Some(_) if std::thread::panicking() => None,
         Some(green) => green.lend(awaited).then(|| Lent(Lender::Green(green.clone()))),
         None => errand().map(|errand| lend_errand(errand, Some(awaited()))),
     }
@@ -56,10 +54,11 @@ impl Green {
         // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
         // one of them true after it was pushed later, and stands behind.
         let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
-        if pool.limited || hurry || pool.lane_has_choice.load(Ordering::Relaxed) {
-            return self.lend_now(Some(awaited()));
+        if !pool.limited && !hurry && !pool.lane_has_choice.load(Ordering::Relaxed) {
+            return false;
         }
-        false
+        // While a panic unwinds it will not yield.
+        !std::thread::panicking() && self.lend_now(Some(awaited()))
     }
 
     fn lend_now(self: &Arc<Green>, awaited: Option<JobRef>) -> bool {

@@ -187,8 +187,7 @@ impl Pool {
         state.books.waiting += 1;
         let mut chores = None;
         if job.meta().offload {
-            state.lane.push(job);
-            self.staff_lane(&mut state, &mut chores);
+            self.push_to_lane(&mut state, job, &mut chores);
         } else {
             let near = hub::current().map(|hub| hub.index);
             state.backlog.push(job);
@@ -311,10 +310,6 @@ impl Pool {
     /// Refreshes the hints.
     pub(super) fn note(&self, state: &State) {
         // ORDERING: Relaxed: hints for `lend`, which acts on them under the lock.
-        let lane_has_choice = state.lane.has_choice();
-        if self.lane_has_choice.load(Ordering::Relaxed) != lane_has_choice {
-            self.lane_has_choice.store(lane_has_choice, Ordering::Relaxed);
-        }
         let has_choice = state.backlog.has_choice();
         if self.has_choice.load(Ordering::Relaxed) != has_choice {
             self.has_choice.store(has_choice, Ordering::Relaxed);
@@ -439,8 +434,16 @@ impl Pool {
         state.running[number].take()
     }
 
-    /// Notes as chores the runs and calls that the lane asks for.
+    #[cold]
+    fn push_to_lane(&self, state: &mut State, job: JobRef, chores: &mut SomeChores) {
+        state.lane.push(job);
+        self.staff_lane(state, chores);
+    }
+
+    /// Notes as chores the runs and calls that the lane asks for, and refreshes its hint.
     pub(super) fn staff_lane(&self, state: &mut State, chores: &mut SomeChores) {
+        // ORDERING: Relaxed, as in `note`.
+        self.lane_has_choice.store(state.lane.has_choice(), Ordering::Relaxed);
         loop {
             match state.lane.demand() {
                 Demand::None => return,
@@ -490,7 +493,6 @@ impl Pool {
         let mut chores = None;
         let (job, stale) = self.take_from_lane(&mut state, &mut chores);
         self.staff_lane(&mut state, &mut chores);
-        self.note(&state);
         drop(state);
         panics::contain(|| drop(stale));
         if let Some(chores) = chores {
@@ -538,7 +540,6 @@ impl Pool {
             let mut chores = None;
             let mut state = self.state.lock();
             let (job, stale) = self.take_from_lane(&mut state, &mut chores);
-            self.note(&state);
             drop(state);
             panics::contain(|| drop(stale));
             again = job.is_some();

@@ -135,22 +135,11 @@ impl Green {
                     if let Some(size) =
                         Runtime::larger_stack(job.meta().stack_size, self.stack_size)
                     {
-                        match Green::leave_to_successor(member, size) {
-                            Ok(()) => return Left::Successor,
-                            Err(why) => {
-                                let why = format!("no stack of {size} bytes can be had: {why}");
-                                panics::contain(|| {
-                                    log::error!(
-                                        "task {} #{} was not taken on: {why}",
-                                        job.meta().name,
-                                        job.id()
-                                    );
-                                });
-                                job.abandon(End::Rejected(Reason::Runtime(why).into()));
-                                ran = Some(Ran::NotRun);
-                                continue;
-                            }
+                        if Green::leave_to_successor(member, job, size) {
+                            return Left::Successor;
                         }
+                        ran = Some(Ran::NotRun);
+                        continue;
                     }
                     overflow::enter(&self);
                     ran = Some(job.run());
@@ -178,13 +167,21 @@ impl Green {
     }
 
     /// Has another runner, with a stack of `size` bytes, go on in place of this one, with its
-    /// number, its place, and the job that it is to run.
+    /// number, its place, and the job that it is to run. Gives false if that stack can't be had:
+    /// then the job is refused.
     #[cold]
-    fn leave_to_successor(member: &Member, size: usize) -> Result<(), String> {
-        let job = member.pool.state.lock().running[member.number].clone();
+    fn leave_to_successor(member: &Member, job: &dyn Job, size: usize) -> bool {
+        let first = member.pool.state.lock().running[member.number].clone();
         let heir = member.inherit();
-        member.pool.runtime.spawn_successor(size, move |hub, stack| {
-            Green::adopt(hub, Some(heir), stack).run_jobs(job)
-        })
+        let spawned = member.pool.runtime.spawn_successor(size, move |hub, stack| {
+            Green::adopt(hub, Some(heir), stack).run_jobs(first)
+        });
+        let Err(why) = spawned else { return true };
+        let why = format!("no stack of {size} bytes can be had: {why}");
+        panics::contain(|| {
+            log::error!("task {} #{} was not taken on: {why}", job.meta().name, job.id());
+        });
+        job.abandon(End::Rejected(Reason::Runtime(why).into()));
+        false
     }
 }

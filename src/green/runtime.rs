@@ -264,6 +264,7 @@ impl Runtime {
     }
 
     /// How many bytes of stack `asked` for is, if that is more than `has`: in whole pages.
+    #[inline]
     pub(super) fn larger_stack(asked: Option<usize>, has: usize) -> Option<usize> {
         let asked = asked?.next_multiple_of(page_size());
         (asked > has).then_some(asked)
