@@ -2,6 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,9 +10,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
-use crate::green::{
-    Books, End, JobRef, Pool, Ran, Refused, Runtime, TaskMeta, Waited, panics, probe,
-};
+use crate::green::{Books, End, JobRef, Pool, Refused, Runtime, TaskMeta, Waited, panics, probe};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
 use crate::scheduler::{Scheduler, Source};
@@ -33,6 +32,7 @@ pub enum WhenFull {
 pub(crate) struct Settings {
     pub(crate) interval: Duration,
     pub(crate) pool_size: Option<usize>,
+    pub(crate) offload_size: Option<usize>,
     pub(crate) backlog: Option<usize>,
     pub(crate) when_full: WhenFull,
     pub(crate) immediate: bool,
@@ -47,6 +47,12 @@ impl Settings {
         }
         if self.pool_size == Some(0) {
             problems.push("pool_size is 0: no task could ever run; expected at least 1".to_owned());
+        }
+        if self.offload_size == Some(0) {
+            problems.push(
+                "offload_size is 0: no offloaded task could ever run; expected at least 1"
+                    .to_owned(),
+            );
         }
         if self.backlog == Some(0) {
             problems.push("backlog is 0: no task could ever wait; expected at least 1".to_owned());
@@ -90,7 +96,8 @@ pub enum Stage {
     Scheduled,
     /// It waited to run.
     Queued,
-    /// It was running. A running task can't be stopped: it runs on, but its result has resolved.
+    /// It was running. Its result has resolved, and it unwinds at its next wait; if it computes, or
+    /// holds its worker, it runs on until then.
     Running,
 }
 
@@ -104,13 +111,17 @@ pub struct Stats {
     pub running: usize,
     /// Tasks that wait to begin.
     pub backlog: usize,
-    /// Tasks that are scheduled for later.
+    /// Tasks that are scheduled for later. One that is cancelled may count until it would be due.
     pub scheduled: usize,
     /// Tasks that gave their value.
     pub finished: u64,
     /// Tasks that gave an error, panicked or overflowed their stack.
     pub failed: u64,
-    /// Tasks that were enqueued, but ended by a shutdown before they began.
+    /// Tasks that were enqueued, but cancelled before they ended.
+    pub cancelled: u64,
+    /// Tasks that did not end within their time-out.
+    pub timed_out: u64,
+    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
     pub abandoned: u64,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
@@ -153,13 +164,17 @@ impl Engine {
         if self.names.lock().insert(name.to_owned()) {
             return Ok(());
         }
-        let problem = format!(
-            "{:?}: two tasks are called {name:?}; expected a name of its own for each",
-            self.name
-        );
+        let problem = format!("two tasks are called {name:?}; expected a name of its own for each");
+        Err(self.refuse(&problem))
+    }
+
+    /// Notes that a declaration is wrong, and gives what calls of that task are refused with.
+    pub(crate) fn refuse(&self, problem: &str) -> Rejection {
+        probe();
+        let problem = format!("{:?}: {problem}", self.name);
         log::error!("{problem}");
         self.problems.lock().push(problem.clone());
-        Err(Reason::Misconfigured(problem).into())
+        Reason::Misconfigured(problem).into()
     }
 
     #[inline]
@@ -174,7 +189,8 @@ impl Engine {
             Some(problem) => Err(Reason::Misconfigured(problem.clone())),
             None => Runtime::get().map_err(|why| Reason::Runtime(why.to_string())),
         };
-        let pool = runtime.map(|runtime| Pool::new(runtime, self.settings.pool_size));
+        let pool = runtime
+            .map(|runtime| Pool::new(runtime, self.settings.pool_size, self.settings.offload_size));
         self.pool.get_or_init(|| pool.map_err(Rejection::from))
     }
 
@@ -245,12 +261,7 @@ impl Engine {
         panics::install_hook();
         self.immediate.lock().pushed += 1;
         let ran = job.run();
-        let mut books = self.immediate.lock();
-        match ran {
-            Ran::Finished => books.finished += 1,
-            Ran::Failed => books.failed += 1,
-            Ran::NotRun => books.abandoned += 1,
-        }
+        self.immediate.lock().enter(ran);
         result
     }
 
@@ -276,6 +287,8 @@ impl Engine {
             job.abandon(End::ShutDown);
             return result;
         }
+        // ORDERING: Relaxed, nobody else has it yet. A task that waits for it must not run it now.
+        job.claimed().store(true, Ordering::Relaxed);
         log::debug!("scheduling {} {}", meta.name, result.id());
         self.scheduler.insert(eta, job);
         if self.shut_down.get().is_some() {
@@ -319,7 +332,7 @@ impl Engine {
         }
         match pool.wait_idle(timeout.and_then(deadline)) {
             Waited::Ready => Ok(()),
-            Waited::TimedOut | Waited::Impossible => {
+            Waited::TimedOut | Waited::Impossible | Waited::Interrupted => {
                 let books = pool.books();
                 Err(Error::JoinTimedOut { running: books.begun, backlog: books.waiting })
             }
@@ -342,7 +355,9 @@ impl Engine {
                 let queued = pool.drain();
                 let running = pool.running();
                 abandoned.extend(abandon(queued, Stage::Queued));
-                abandoned.extend(abandon(running, Stage::Running));
+                let running = abandon(running, Stage::Running);
+                pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
+                abandoned.extend(running);
             }
         }
         log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
@@ -365,6 +380,8 @@ impl Engine {
             scheduled: self.scheduler.scheduled(),
             finished: pooled.finished + immediate.finished,
             failed: pooled.failed + immediate.failed,
+            cancelled: pooled.cancelled + immediate.cancelled,
+            timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
             skipped: marks.missed + marks.overlapped,
             worst_lateness: marks.worst_late,

@@ -59,6 +59,7 @@ impl MiniHuey {
             settings: Settings {
                 interval: Duration::from_secs(1),
                 pool_size: None,
+                offload_size: None,
                 backlog: None,
                 when_full: WhenFull::default(),
                 immediate: false,
@@ -164,7 +165,9 @@ impl MiniHuey {
     /// and waits go on for at most `patience`; gives up the rest. Every result resolves. Gives
     /// what was abandoned.
     ///
-    /// A task that runs can't be stopped: it goes on, but nobody gets its value.
+    /// A task that still runs then unwinds at its next wait, as one that is
+    /// [cancelled](crate::TaskResult::cancel). One that computes, or holds its worker, can't be
+    /// stopped: it goes on, but nobody gets its value.
     ///
     /// ```
     /// # use minihuey::{MiniHuey, Stage, TaskError};
@@ -228,7 +231,18 @@ impl Builder {
         self
     }
 
-    /// How many tasks may wait to run; no limit unless set. What is due always gets in.
+    /// How many of the tasks that are declared `offload` run at a moment; unless set, as many as
+    /// there may be OS threads for the whole process ([`offload_threads`]), of which this is a
+    /// share. They don't count for `pool_size`. One that waits for another does not count
+    /// meanwhile.
+    ///
+    /// [`offload_threads`]: crate::RuntimeBuilder::offload_threads
+    pub fn offload_size(mut self, offload_size: usize) -> Builder {
+        self.settings.offload_size = Some(offload_size);
+        self
+    }
+
+    /// How many tasks may wait to run, offloaded ones included; no limit unless set. What is due always gets in.
     pub fn backlog(mut self, backlog: usize) -> Builder {
         self.settings.backlog = Some(backlog);
         self

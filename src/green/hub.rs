@@ -215,8 +215,6 @@ impl Hub {
             // this worker, any other comes from the selector.
             if poller.wait_io() & !WAKER_FLAG != 0 {
                 selected();
-                // Also to take out the timer's event.
-                self.poller.turn();
             }
         }
     }
@@ -249,6 +247,16 @@ impl Hub {
                 ready(&coroutine);
             }
         });
+    }
+
+    /// Wakes whose descriptors are ready. In a green thread of this hub only.
+    #[cfg(feature = "monkey")]
+    pub(super) fn look(&self) {
+        if self.poller.is_needed() {
+            AT_WORK.set(true);
+            self.poller.turn();
+            AT_WORK.set(false);
+        }
     }
 
     /// Sets the timerfd to the earliest deadline.

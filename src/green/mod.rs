@@ -22,9 +22,12 @@
 mod backlog;
 mod descriptor;
 mod hub;
+mod interrupt;
 mod job;
+mod lane;
 mod lending;
 mod lobby;
+mod offload;
 mod overflow;
 pub(crate) mod panics;
 mod poller;
@@ -32,24 +35,30 @@ mod pool;
 mod runner;
 mod runtime;
 mod thread;
+mod threads;
 mod timers;
 mod waiter;
 
 use std::time::{Duration, Instant};
 
 pub use descriptor::{wait_readable, wait_writable};
+pub use offload::offload;
 pub use runtime::{RuntimeBuilder, runtime};
+
+pub(crate) use interrupt::{cancel, cancel_all};
 
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
+pub(crate) use lending::lend;
 pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
 pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
-pub(crate) use runtime::{Runtime, page_size, runtime_of};
+pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waited, Waiter, block_until};
+#[allow(unused_imports, reason = "the whole family, for whoever waits")]
+pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///
@@ -73,9 +82,40 @@ pub fn sleep(duration: Duration) {
 /// ```
 pub fn yield_now() {
     match Green::current() {
-        Some(green) => green.yield_now(),
+        Some(green) => {
+            // It may go on to compute: so before and after.
+            green.heed();
+            green.yield_now();
+            green.heed();
+        }
         None => std::thread::yield_now(),
     }
+}
+
+/// The calling thread is a worker, and runs something other than the hub.
+#[cfg(feature = "monkey")]
+#[inline]
+pub(crate) fn is_on_worker() -> bool {
+    hub::current().is_some() && !hub::is_at_work()
+}
+
+/// Lets all others run whose descriptors are ready, or who are ready anyway.
+#[cfg(feature = "monkey")]
+pub(crate) fn look_and_yield(me: &Green) {
+    me.hub.look();
+    yield_uninterrupted(me);
+}
+
+/// Another worker may do what the calling one is about to.
+#[cfg(feature = "monkey")]
+pub(crate) fn has_several_workers() -> bool {
+    runtime::hubs_if_started().len() > 1
+}
+
+/// Lets others run. Never unwinds.
+#[cfg(feature = "monkey")]
+pub(crate) fn yield_uninterrupted(me: &Green) {
+    me.yield_now();
 }
 
 /// True in a green thread, which every task runs in.

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::overflow;
 use super::thread::Green;
-use super::waiter::{Waited, block_until};
+use super::waiter::{Waited, block_or_interrupted};
 
 /// The timer's events carry this instead of a descriptor.
 const TIMER: u64 = u64::MAX;
@@ -78,9 +78,9 @@ impl Poller {
             }
             others.push(epoll);
         };
-        // Edge-triggered: the timer is never read, only armed anew.
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        // It is never read, only armed anew, and stays ready until then: so a busy green thread that
+        // takes a turn does not take the timer's event away from may's selector.
+        epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Poller { epoll, watched: Mutex::default(), waits: AtomicUsize::new(0) })
     }
 
@@ -200,7 +200,7 @@ pub(crate) fn wait_for(
     let entered = descriptors.iter().try_for_each(|(fd, events)| poller.enter(*fd, *events, &wait));
     let waited = entered.map(|()| {
         let is_over = || wait.state.load(Ordering::Relaxed) != PENDING;
-        block_until(Some(me), deadline, is_over)
+        block_or_interrupted(Some(me), deadline, is_over)
     });
     for (fd, _) in descriptors {
         poller.leave(*fd, &wait);
@@ -210,6 +210,11 @@ pub(crate) fn wait_for(
         Waited::Ready if wait.state.load(Ordering::Relaxed) == CLOSED => Polled::Closed,
         Waited::Ready => Polled::Ready,
         Waited::TimedOut => Polled::TimedOut,
+        Waited::Interrupted => {
+            // The call fails. Whoever only makes it again must not hold the worker.
+            me.yield_now();
+            Polled::Interrupted
+        }
         Waited::Impossible => Polled::Impossible,
     })
 }

@@ -2,6 +2,7 @@
 
 mod awaiting;
 mod calls;
+mod cancel;
 mod crontab;
 mod failures;
 mod green;
@@ -9,10 +10,12 @@ mod groups;
 mod lifecycle;
 mod logging;
 mod misuse;
+mod offload;
 mod periodic;
 mod pool;
 mod results;
 mod schedule;
+mod stack_size;
 mod stress;
 mod summer_time;
 mod support;

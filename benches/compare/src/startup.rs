@@ -124,7 +124,7 @@ pub fn run(rounds: usize, foreign: &Foreign) -> Fallible<Value> {
             Ok(path) => Some(Box::new(move || Command::new(&path)) as Start),
             Err(why) => {
                 println!("{NAME}: {}: n/a: {why}", program.peer);
-                outcome.absent.insert(CASE.to_owned(), why.to_string());
+                outcome.absent.insert(CASE.to_owned(), "could not be built".to_owned());
                 None
             }
         };

@@ -92,7 +92,7 @@ fn ask_task(port: u16) -> Io {
 }
 
 fn minihuey(_case: &str, count: u64) -> Fallible<Figures> {
-    return Err("stub".into());
+    minihuey::monkey::patch_all()?;
     measure(count, ask_task, |result: TaskResult<()>| Ok(result.get()?))
 }
 
