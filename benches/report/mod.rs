@@ -22,7 +22,7 @@ pub const END: &str = "<!-- end of figures -->";
 const OURS: &str = "minihuey";
 
 /// Better by less than this is called even: rounds differ by as much.
-const MARGIN: f64 = 0.95;
+const MARGIN: f64 = 0.9;
 
 /// The results files, by work.
 pub struct Results(BTreeMap<String, Value>);
@@ -110,7 +110,7 @@ impl Results {
         let comparable = peer != OURS
             && column.unit.less_is_better()
             && !ratios.is_empty()
-            && ratios.iter().all(|ratio| ratio.is_finite());
+            && ratios.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0);
         let tasks = |peer| self.samples(column, peer, "tasks").first().copied();
         let (least, median, most) = spread(own);
         Cell::Figure(Figure {
@@ -365,7 +365,7 @@ pub fn splice(readme: &str, section: &str) -> Result<String, String> {
 
 impl Unit {
     fn less_is_better(self) -> bool {
-        !matches!(self, Unit::Rate)
+        !matches!(self, Unit::Plain)
     }
 
     pub fn show(self, value: f64) -> String {
@@ -377,7 +377,7 @@ impl Unit {
         match self {
             Unit::Nanos => scaled(&[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")]),
             Unit::Bytes => scaled(&[(1.0, "B"), (1e3, "KB"), (1e6, "MB"), (1e9, "GB")]),
-            Unit::Count | Unit::Rate => short(value),
+            Unit::Count | Unit::Plain => short(value),
         }
     }
 }

@@ -20,7 +20,7 @@ const BAR: i32 = 13;
 /// Room for a figure beside its bar.
 const FIGURE: i32 = 66;
 
-/// Whoever takes more than so many times the least is cut off: else nothing else could be seen.
+/// Whoever takes more than so many times as much as we is cut off: else nothing else could be seen.
 const MOST: f64 = 12.0;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -62,9 +62,12 @@ fn draw_bars(chart: &Chart, area: &Area<'_>) -> Result<(), Box<dyn std::error::E
     for (column, head) in chart.heads.iter().enumerate() {
         let left = NAMES + width * column as i32;
         area.draw_text(head, &style(13, INK, HPos::Left), (left, 36))?;
-        let values = || chart.rows.iter().filter_map(|row| Some(row.figures[column].as_ref()?.0));
-        let least = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
-        let scale = values().filter(|value| *value <= MOST * least).fold(least, f64::max);
+        let values = |ours: bool| {
+            let rows = chart.rows.iter().filter(move |row| row.ours || !ours);
+            rows.filter_map(|row| Some(row.figures[column].as_ref()?.0))
+        };
+        let ours = values(true).reduce(f64::min).unwrap_or(f64::MAX);
+        let scale = values(false).filter(|value| *value <= MOST * ours).fold(1e-9, f64::max);
         let longest = width - FIGURE;
         for (row, contender) in chart.rows.iter().enumerate() {
             let (top, style) = (top(row), |anchor| style(12, INK, anchor));

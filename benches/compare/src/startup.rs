@@ -43,7 +43,7 @@ const PROGRAMS: [Program; 9] = [
     },
     Program {
         peer: "tokio-2",
-        dependencies: "tokio = { version = \"1\", features = [\"rt-multi-thread\"] }",
+        dependencies: "tokio = { version = \"1\", features = [\"net\", \"rt-multi-thread\", \"time\"] }",
         source: "
             fn main() {
                 let mut builder = tokio::runtime::Builder::new_multi_thread();
