@@ -42,7 +42,7 @@ struct Figure {
     most: f64,
     /// How many times ours, within each round: least, median, most. None where ours is nothing.
     ratio: Option<[f64; 3]>,
-    /// Of how many tasks it is, if that is not what ours did.
+    /// Of how many tasks it is, if not of as many as were asked for.
     tasks: Option<f64>,
 }
 
@@ -111,14 +111,15 @@ impl Results {
             && column.unit.less_is_better()
             && !ratios.is_empty()
             && ratios.iter().all(|ratio| ratio.is_finite() && *ratio > 0.0);
-        let tasks = |peer| self.samples(column, peer, "tasks").first().copied();
+        let tasks = self.samples(column, peer, "tasks").first().copied();
+        let asked = self.0.get(column.work).and_then(|work| work["counts"][column.case].as_f64());
         let (least, median, most) = spread(own);
         Cell::Figure(Figure {
             median,
             least,
             most,
             ratio: comparable.then(|| spread(ratios)).map(|(least, mid, most)| [least, mid, most]),
-            tasks: tasks(peer).filter(|own| tasks(OURS).is_none_or(|ours| ours != *own)),
+            tasks: tasks.filter(|tasks| asked.is_some_and(|asked| asked != *tasks)),
         })
     }
 

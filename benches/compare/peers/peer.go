@@ -216,7 +216,8 @@ func queued(name string, count int) (figures, error) {
 	gate := make(chan struct{})
 	before, start := resident(), time.Now()
 	for i := 0; i < count; i++ {
-		go func() { <-gate; atomic.AddInt64(&ended, 1) }()
+		number := uint64(i)
+		go func() { <-gate; sink = number; atomic.AddInt64(&ended, 1) }()
 	}
 	inserted, after := time.Since(start), resident()
 	runtime.Gosched()

@@ -69,6 +69,8 @@ def producers(call, count):
 
 def calls(peer, case, count):
     call = caller(peer, add_one)
+    if count > 100_000 and case.endswith("000"):
+        raise RuntimeError("left out: it takes a minute")
     if not case.endswith("000"):
         count = max(count // FEWER, 100)
 
@@ -151,6 +153,10 @@ def wait_for(count):
         gevent.sleep(0.001)
 
 
+def end_with(number):
+    end()
+
+
 def waiting(count, bytes, inserted, drained):
     each = {"bytes": bytes, "insert": inserted * 1e9, "drain": drained * 1e9}
     return {name: value / count for name, value in each.items()} | {"tasks": count}
@@ -158,10 +164,10 @@ def waiting(count, bytes, inserted, drained):
 
 def queued(peer, case, count):
     count //= FEWER
-    call = caller(peer, end)
+    call = caller(peer, end_with)
     before, start = resident(), time.monotonic()
-    for _ in range(count):
-        call()
+    for number in range(count):
+        call(number)
     inserted, after = time.monotonic() - start, resident()
     # Nothing has run: there was no wait.
     start = time.monotonic()

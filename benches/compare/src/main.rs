@@ -101,12 +101,13 @@ fn measure(options: &Options, out: &Path) -> Fallible<()> {
     let start = Instant::now();
     let machine = machine::facts()?;
     let foreign = foreign::Foreign::find();
-    let write = |name: &str, peers: Value| -> Fallible<()> {
+    let write = |name: &str, counts: Value, peers: Value| -> Fallible<()> {
         let results = json!({
             "work": name,
             "quick": options.quick,
             "machine": machine,
             "versions": machine::versions(&foreign)?,
+            "counts": counts,
             "peers": peers,
         });
         let file = out.join(format!("{name}.json"));
@@ -116,11 +117,14 @@ fn measure(options: &Options, out: &Path) -> Fallible<()> {
     };
     for work in works::ALL.into_iter().filter(|work| wanted(work.name)) {
         let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { work.rounds });
-        write(work.name, rounds::run(work, rounds, options.quick, &foreign)?)?;
+        let counts = work.cases.iter().map(|case| {
+            (case.name.to_owned(), json!(if options.quick { case.quick } else { case.count }))
+        });
+        write(work.name, counts.collect(), rounds::run(work, rounds, options.quick, &foreign)?)?;
     }
     if wanted(startup::NAME) {
         let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 20 });
-        write(startup::NAME, startup::run(rounds, &foreign)?)?;
+        write(startup::NAME, json!({}), startup::run(rounds, &foreign)?)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use minihuey::{MiniHuey, green};
 
-use super::waiting::{ended, measure_queued};
+use super::waiting::{ended_with, measure_queued};
 use super::{Case, Fallible, Figures, How, Work};
 use crate::runtimes::{self, Apalis, CrossbeamPool, WORKERS};
 
@@ -53,8 +53,8 @@ fn minihuey(_case: &str, count: u64) -> Fallible<Figures> {
     while !held.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK);
     }
-    let task = huey.task("ended", ended);
-    measure_queued(count, || drop(task.call(())), || free.store(true, Ordering::Relaxed))
+    let task = huey.task("ended", ended_with);
+    measure_queued(count, |number| drop(task.call((number,))), || free.store(true, Ordering::Relaxed))
 }
 
 fn may(_case: &str, _count: u64) -> Fallible<Figures> {
@@ -69,7 +69,7 @@ fn threads(_case: &str, _count: u64) -> Fallible<Figures> {
 fn tokio_two(_case: &str, count: u64) -> Fallible<Figures> {
     let handle = runtimes::tokio_two()?;
     let gates = hold(|job| drop(handle.spawn(async { job() })));
-    measure_queued(count, || drop(handle.spawn(async { ended() })), || drop(gates))
+    measure_queued(count, |number| drop(handle.spawn(async move { ended_with(number) })), || drop(gates))
 }
 
 /// Nobody drives it before the end.
@@ -78,7 +78,7 @@ fn tokio_current_thread(_case: &str, count: u64) -> Fallible<Figures> {
     let handle = runtime.handle().clone();
     measure_queued(
         count,
-        || drop(handle.spawn(async { ended() })),
+        |number| drop(handle.spawn(async move { ended_with(number) })),
         || drop(std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()))),
     )
 }
@@ -88,7 +88,7 @@ fn smol(_case: &str, count: u64) -> Fallible<Figures> {
     static EXECUTOR: smol::Executor<'_> = smol::Executor::new();
     measure_queued(
         count,
-        || EXECUTOR.spawn(async { ended() }).detach(),
+        |number| EXECUTOR.spawn(async move { ended_with(number) }).detach(),
         || {
             for _ in 0..WORKERS {
                 std::thread::spawn(|| smol::block_on(EXECUTOR.run(std::future::pending::<()>())));
@@ -101,25 +101,25 @@ fn smol(_case: &str, count: u64) -> Fallible<Figures> {
 fn apalis(_case: &str, count: u64) -> Fallible<Figures> {
     let handle = runtimes::tokio_two()?;
     let (apalis, run) = Apalis::new(&handle);
-    measure_queued(count, || apalis.push(async { ended() }), || drop(std::thread::spawn(run)))
+    measure_queued(count, |number| apalis.push(async move { ended_with(number) }), || drop(std::thread::spawn(run)))
 }
 
 fn rayon(_case: &str, count: u64) -> Fallible<Figures> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build()?;
     let gates = hold(|job| pool.spawn(job));
-    measure_queued(count, || pool.spawn(ended), || drop(gates))
+    measure_queued(count, |number| pool.spawn(move || ended_with(number)), || drop(gates))
 }
 
 fn threadpool(_case: &str, count: u64) -> Fallible<Figures> {
     let pool = threadpool::ThreadPool::new(WORKERS);
     let gates = hold(|job| pool.execute(job));
-    measure_queued(count, || pool.execute(ended), || drop(gates))
+    measure_queued(count, |number| pool.execute(move || ended_with(number)), || drop(gates))
 }
 
 fn crossbeam(_case: &str, count: u64) -> Fallible<Figures> {
     let pool = CrossbeamPool::start(WORKERS);
     let gates = hold(|job| pool.run(job));
-    measure_queued(count, || pool.run(ended), || drop(gates))
+    measure_queued(count, |number| pool.run(move || ended_with(number)), || drop(gates))
 }
 
 /// Holds each worker by a job that ends when its gate is dropped. Returns when it does.

@@ -22,6 +22,12 @@ pub fn ended() {
     ENDED.fetch_add(1, Ordering::Relaxed);
 }
 
+/// For tasks that are called with something, as most are: what takes nothing takes no memory.
+pub fn ended_with(number: u64) {
+    std::hint::black_box(number);
+    ended();
+}
+
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
@@ -39,15 +45,15 @@ fn wait_for(count: u64) -> Fallible<()> {
     Ok(())
 }
 
-/// Inserts tasks that call [`ended`] but can't run, then lets them run. The last things that it
+/// Inserts tasks that call [`ended_with`] but can't run, then lets them run. The last things that it
 /// inserts must be able to run once `release` was called.
 pub fn measure_queued(
     count: u64,
-    mut insert: impl FnMut(),
+    mut insert: impl FnMut(u64),
     release: impl FnOnce(),
 ) -> Fallible<Figures> {
     let (before, start) = (process::resident()?, Instant::now());
-    (0..count).for_each(|_| insert());
+    (0..count).for_each(&mut insert);
     let (inserted, after) = (start.elapsed(), process::resident()?);
     if read(&ENDED) > 0 {
         return Err("some ran before all were queued".into());
