@@ -40,6 +40,13 @@ pub enum Unavailable {
     Failed(String),
 }
 
+impl Unavailable {
+    /// That a program is not on this machine.
+    pub fn not_installed(program: &'static str, package: &'static str) -> Unavailable {
+        Unavailable::NotInstalled { program, package }
+    }
+}
+
 impl Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -119,9 +126,14 @@ impl Process {
                     continue;
                 }
             };
-            let log = fs::read_to_string(self.log()).unwrap_or_default();
-            return Err(Unavailable::Failed(format!("{why}\n--- log\n{log}")));
+            return Err(self.failed(why));
         }
+    }
+
+    /// Why it did not start, with what it logged.
+    pub(crate) fn failed(&self, why: String) -> Unavailable {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        Unavailable::Failed(format!("{why}\n--- log\n{log}"))
     }
 
     fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {

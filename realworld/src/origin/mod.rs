@@ -73,9 +73,10 @@ impl Origin {
         let mut line = String::new();
         lines.read_line(&mut line)?;
         // It prints its port when it listens.
-        let port = line.trim().parse().map_err(|error| format!("{line:?} is no port: {error}"));
-        process.wait_for(|| port.clone().map(drop))?;
-        let port: u16 = port.map_err(Unavailable::Failed)?;
+        let port: u16 = line
+            .trim()
+            .parse()
+            .map_err(|error| process.failed(format!("{line:?} is no port: {error}")))?;
         Ok(Origin { process, scheme, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 

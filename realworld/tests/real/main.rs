@@ -8,5 +8,6 @@ mod http;
 mod mail;
 mod peers;
 mod processes;
+mod servers;
 mod sockets;
 mod support;
