@@ -158,7 +158,9 @@ fn patch() -> Fallible<()> {
 }
 
 fn agent() -> Agent {
-    let config = Agent::config_builder().max_idle_connections(2 * TASKS);
+    // Its own buffers are 256 KB a connection, beside which no stack would show.
+    let config = Agent::config_builder().input_buffer_size(16 << 10).output_buffer_size(16 << 10);
+    let config = config.max_idle_connections(2 * TASKS);
     config.max_idle_connections_per_host(2 * TASKS).build().into()
 }
 
