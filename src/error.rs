@@ -292,6 +292,8 @@ pub enum Error {
     Misconfigured(String),
     /// The green-thread runtime could not be started, or was started before it was configured.
     Runtime(String),
+    /// `monkey::patch_all` can't make blocking calls cooperate here; says why.
+    NotPatched(String),
     /// `join` gave up: tasks were still running or waiting to run.
     JoinTimedOut {
         /// How many had begun.
@@ -320,6 +322,7 @@ impl Display for Error {
                 write!(f, "{huey:?} was shut down, which is final; make a new MiniHuey")
             }
             Error::Misconfigured(what) | Error::Runtime(what) => f.write_str(what),
+            Error::NotPatched(why) => write!(f, "blocking calls can't be made to cooperate: {why}"),
             Error::JoinTimedOut { running, backlog } => {
                 write!(f, "join timed out with {running} running and {backlog} waiting to run")
             }

@@ -120,6 +120,12 @@ mod error;
 pub mod green;
 mod group;
 mod mini;
+#[cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "libc's functions under their own names; argued at each place")]
+pub mod monkey;
+#[cfg(all(feature = "monkey", not(all(target_os = "linux", target_env = "gnu"))))]
+#[path = "monkey/unsupported.rs"]
+pub mod monkey;
 mod periodic;
 mod primitives;
 mod result;

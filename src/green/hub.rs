@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   other threads ──post──▶ inbox ┐
-//!   timerfd, at the next deadline ┴─▶ hub coroutine ──turn──▶ unpark ──▶ the worker's queue
+//!   epoll: timerfd, descriptors   ┴─▶ hub coroutine ──turn──▶ unpark ──▶ the worker's queue
 //!   a busy green thread ──tick──▶ every TURN_EVERY ──turn──▶   (the same, without a switch)
 //! ```
 //! may's selector runs only when the worker's queue is empty. Green threads that keep each other
@@ -24,6 +24,7 @@ use may::io::{CoIo, WaitIo, WaitIoWaker};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use parking_lot::Mutex;
 
+use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
 
@@ -51,6 +52,8 @@ pub(crate) struct Hub {
     is_alone: bool,
     /// Wakes the hub's own worker in may's selector, and the hub coroutine with it.
     timer: TimerFd,
+    /// What may's selector watches for the hub: the timer, and the descriptors waited for.
+    pub(super) poller: Poller,
     /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
     pub(super) overflowed: AtomicPtr<Green>,
 }
@@ -82,6 +85,8 @@ thread_local! {
     static TICKS: Cell<u32> = const { Cell::new(0) };
     /// This is the thread on which may resumes coroutines after its own timed waits.
     static IS_MAYS_TIMER: Cell<bool> = const { Cell::new(false) };
+    /// The hub's own code runs, which must not wait.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
     /// All step aside: who becomes ready is held back until the selector ran.
     static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
@@ -98,6 +103,11 @@ thread_local! {
             held_back: RefCell::new(Vec::new()),
         }
     };
+}
+
+/// The hub's own code runs on this thread.
+pub(crate) fn is_at_work() -> bool {
+    AT_WORK.get()
 }
 
 /// The hub of the calling thread, if it is a worker.
@@ -143,20 +153,6 @@ fn to_nanos(instant: Instant) -> u64 {
     crate::clock::nanos(instant.saturating_duration_since(start))
 }
 
-/// may has a descriptor watched by the worker whose number is the descriptor's, modulo the number
-/// of workers: so take descriptors until one is the right worker's.
-fn timer_of_worker(index: usize, workers: usize) -> nix::Result<TimerFd> {
-    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-    let mut others = Vec::new();
-    loop {
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        if timer.as_fd().as_raw_fd() as usize % workers == index {
-            return Ok(timer);
-        }
-        others.push(timer);
-    }
-}
-
 /// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
 const WAKER_FLAG: usize = 0x8000_0000;
 
@@ -179,31 +175,36 @@ fn selected() {
 
 impl Hub {
     pub(super) fn new(index: usize, workers: usize) -> nix::Result<Hub> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         Ok(Hub {
             index,
             inbox: Mutex::new(Vec::new()),
             mail: AtomicBool::new(false),
             waker: OnceLock::new(),
             is_alone: workers == 1,
-            timer: timer_of_worker(index, workers)?,
+            poller: Poller::of_worker(index, workers, &timer)?,
+            timer,
             overflowed: AtomicPtr::default(),
         })
     }
 
     /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
-        let timer = match CoIo::new(Fd(self.timer.as_fd().as_raw_fd())) {
-            Ok(timer) => timer,
+        let poller = match CoIo::new(Fd(self.poller.fd())) {
+            Ok(poller) => poller,
             Err(error) => return ready(Err(error.into())),
         };
         HUB.set(Some(self));
-        if self.waker.set(timer.waker()).is_err() {
+        if self.waker.set(poller.waker()).is_err() {
             unreachable!("a hub has one coroutine");
         }
         ready(Ok(()));
         loop {
+            AT_WORK.set(true);
             self.turn(now());
             self.arm();
+            AT_WORK.set(false);
             // Arming may have overwritten the wake of a letter that came since the turn.
             // ORDERING: Acquire, pairs with the Release in `post`: that store comes before the
             // wake, and what is stored later is woken for after our arming.
@@ -212,7 +213,7 @@ impl Hub {
             }
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
             // this worker, any other comes from the selector.
-            if timer.wait_io() & !WAKER_FLAG != 0 {
+            if poller.wait_io() & !WAKER_FLAG != 0 {
                 selected();
             }
         }
@@ -236,6 +237,9 @@ impl Hub {
             }
         }
         super::overflow::bury(self);
+        if self.poller.is_needed() {
+            self.poller.turn();
+        }
         LOCAL.with(|local| {
             local.last_turn.set(now);
             let mut timers = local.timers.borrow_mut();
@@ -307,7 +311,9 @@ impl Hub {
         TICKS.set(local.stride.get());
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
         if due {
+            AT_WORK.set(true);
             self.turn(now);
+            AT_WORK.set(false);
             let select_due = now.saturating_sub(local.last_select.get());
             if select_due >= SELECT_EVERY.as_nanos() as u64 && !ASIDE.replace(true) {
                 self.set_timer_fd(0);
@@ -383,7 +389,7 @@ impl Hub {
     }
 }
 
-/// The timerfd as may wants it: it lives as long as the hub, which is for good.
+/// The epoll set as may wants it: it lives as long as the hub, which is for good.
 struct Fd(RawFd);
 
 impl AsRawFd for Fd {

@@ -20,12 +20,14 @@
 //! ```
 
 mod backlog;
+mod descriptor;
 mod hub;
 mod job;
 mod lending;
 mod lobby;
 mod overflow;
 pub(crate) mod panics;
+mod poller;
 mod pool;
 mod runner;
 mod runtime;
@@ -35,12 +37,15 @@ mod waiter;
 
 use std::time::{Duration, Instant};
 
+pub use descriptor::{wait_readable, wait_writable};
 pub use runtime::{RuntimeBuilder, runtime};
 
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use overflow::probe;
+#[cfg(feature = "monkey")]
+pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
@@ -71,6 +76,23 @@ pub fn yield_now() {
         Some(green) => green.yield_now(),
         None => std::thread::yield_now(),
     }
+}
+
+/// The calling thread is a worker, and runs something other than the hub.
+#[cfg(feature = "monkey")]
+#[inline]
+pub(crate) fn is_on_worker() -> bool {
+    hub::current().is_some() && !hub::is_at_work()
+}
+
+#[cfg(feature = "monkey")]
+pub(crate) fn yield_uninterrupted(me: &Green) {
+    me.yield_now();
+}
+
+#[cfg(feature = "monkey")]
+pub(crate) fn offload<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 /// True in a green thread, which every task runs in.

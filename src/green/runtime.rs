@@ -339,6 +339,12 @@ impl Drop for EndOfGreen {
     }
 }
 
+/// No hubs if it was not started.
+#[cfg(feature = "monkey")]
+pub(super) fn hubs_if_started() -> &'static [&'static Hub] {
+    RUNTIME.get().and_then(|runtime| runtime.as_ref().ok()).map_or(&[], |runtime| &runtime.hubs)
+}
+
 /// The runtime that `hub` belongs to: the process's.
 pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
     match RUNTIME.get() {

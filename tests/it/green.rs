@@ -1,6 +1,8 @@
 //! Green threads: sleeping, yielding, and how they share their worker.
 
 use std::cell::Cell;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -161,4 +163,32 @@ fn a_task_that_waits_by_mays_own_means_is_still_itself() {
     });
     let values = mixed.map((0..10).map(|n| (n,))).get_timeout(LIMIT).unwrap();
     assert_eq!(values, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn green_threads_wait_for_descriptors_while_others_run() {
+    let huey = MiniHuey::new("descriptors");
+    let (mut here, there) = UnixStream::pair().unwrap();
+    let (waits, waiting) = mpsc::channel();
+    let wait = huey.try_task("wait", move || {
+        waits.send(()).unwrap();
+        green::wait_readable(&there, None)
+    });
+    let waits = wait.call(());
+    next(&waiting);
+    let others = huey.task("other", || 7).map((0..10).map(|_| ()));
+    assert_eq!(others.get().unwrap(), [7; 10]);
+    here.write_all(b"now").unwrap();
+    assert!(waits.get().unwrap());
+}
+
+#[test]
+fn a_wait_for_a_descriptor_ends_with_its_time_out() {
+    let nothing = || {
+        let (here, _there) = UnixStream::pair()?;
+        green::wait_readable(&here, Some(Duration::from_millis(1)))
+    };
+    assert!(!nothing().unwrap());
+    let huey = MiniHuey::new("descriptors");
+    assert!(!huey.try_task("nothing", nothing).call(()).get().unwrap());
 }

@@ -1,0 +1,45 @@
+//! `close` and what closes on the way: whoever waits for the descriptor is woken, and what is known
+//! of it is forgotten, before its number can be another's.
+
+use std::ffi::c_int;
+
+use super::{descriptors, gate, raw};
+use crate::green;
+
+fn about_to_close(fd: c_int) {
+    if fd >= 0 && gate::is_patched() {
+        descriptors::forget(fd);
+        green::about_to_close(fd);
+    }
+}
+
+/// As `close` in C. Green threads that wait for the descriptor get EBADF.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    about_to_close(fd);
+    // SAFETY: no memory is involved.
+    unsafe { raw::close(fd) }
+}
+
+/// As `dup2` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
+    if from == to {
+        // dup3 refuses that; dup2 only asks whether it is open.
+        // SAFETY: no memory is involved.
+        return if unsafe { libc::fcntl(from, libc::F_GETFD) } < 0 { -1 } else { to };
+    }
+    about_to_close(to);
+    // SAFETY: no memory is involved.
+    unsafe { raw::dup3(from, to, 0) }
+}
+
+/// As `dup3` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
+    if from != to {
+        about_to_close(to);
+    }
+    // SAFETY: no memory is involved.
+    unsafe { raw::dup3(from, to, flags) }
+}

@@ -1,0 +1,173 @@
+//! Who calls: whether an interposed call may wait in our way, and how it waits.
+
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::raw;
+use crate::green::{self, Green, Polled};
+
+/// Set by `patch_all`, cleared in the child of a fork, which has no worker.
+pub static PATCHED: AtomicBool = AtomicBool::new(false);
+
+/// How long a call may hold the worker where it can't wait: while a panic unwinds.
+pub const UNWINDING_WAIT: Duration = Duration::from_millis(100);
+
+#[inline]
+pub fn is_patched() -> bool {
+    // ORDERING: Relaxed, a flag that guards nothing.
+    PATCHED.load(Ordering::Relaxed)
+}
+
+/// The caller might be a green thread; anything else is the kernel's alone. Costs a few
+/// nanoseconds, and is true for the hub itself, too: see [`caller`].
+#[inline]
+pub fn is_open() -> bool {
+    is_patched() && green::is_on_worker()
+}
+
+/// Who waits.
+pub enum Caller {
+    Green(Arc<Green>),
+    /// A green thread that unwinds, and must not yield.
+    Unwinding,
+    /// Not a green thread.
+    Other,
+}
+
+/// Who calls, if [`is_open`].
+pub fn caller() -> Caller {
+    match Green::current() {
+        Some(_) if std::thread::panicking() => Caller::Unwinding,
+        Some(green) => Caller::Green(green),
+        None => Caller::Other,
+    }
+}
+
+/// What came of waiting for a socket.
+pub enum Waited {
+    /// Make the call again, without blocking.
+    Again,
+    /// Make the call as it was made: not ours to wait.
+    AsItWas,
+    /// The call fails so.
+    Failed(c_int),
+}
+
+/// How long one call has waited and may wait: its time-out is looked up when it waits first.
+pub struct Patience {
+    fd: c_int,
+    events: u32,
+    option: c_int,
+    deadline: Option<Option<Instant>>,
+}
+
+impl Patience {
+    /// To receive: the time-out is what `set_read_timeout` set.
+    pub fn to_receive(fd: c_int) -> Patience {
+        let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
+        Patience { fd, events, option: libc::SO_RCVTIMEO, deadline: None }
+    }
+
+    /// To send: the time-out is what `set_write_timeout` set.
+    pub fn to_send(fd: c_int) -> Patience {
+        let events = libc::EPOLLOUT as u32;
+        Patience { fd, events, option: libc::SO_SNDTIMEO, deadline: None }
+    }
+
+    /// When this call times out.
+    pub fn deadline(&mut self) -> Option<Instant> {
+        *self.deadline.get_or_insert_with(|| {
+            let timeout: Pair = raw::socket_option(self.fd, self.option)?;
+            let timeout = timeout.duration();
+            (!timeout.is_zero()).then(|| Instant::now().checked_add(timeout)).flatten()
+        })
+    }
+
+    /// Waits until the socket may be ready. To be called after an attempt that would have blocked.
+    pub fn wait(&mut self) -> Waited {
+        if raw::is_nonblocking(self.fd) {
+            return Waited::Failed(libc::EAGAIN);
+        }
+        match caller() {
+            Caller::Other => Waited::AsItWas,
+            Caller::Unwinding => self.wait_shortly(),
+            Caller::Green(me) => {
+                let deadline = self.deadline();
+                match green::wait_for(&me, &[(self.fd, self.events)], deadline) {
+                    Ok(Polled::Ready) => Waited::Again,
+                    Ok(Polled::TimedOut) => Waited::Failed(libc::EAGAIN),
+                    Ok(Polled::Closed) => Waited::Failed(libc::EBADF),
+                    Ok(Polled::Interrupted) => Waited::Failed(libc::ECANCELED),
+                    Ok(Polled::Impossible) => self.wait_shortly(),
+                    // It can't be watched; the kernel will say why.
+                    Err(_) => Waited::AsItWas,
+                }
+            }
+        }
+    }
+
+    /// Holds the worker, but not for long.
+    fn wait_shortly(&mut self) -> Waited {
+        let short = Instant::now() + UNWINDING_WAIT;
+        let until = self.deadline().map_or(short, |deadline| deadline.min(short));
+        let left = until.saturating_duration_since(Instant::now());
+        let mut timeout = timespec(left);
+        let mut asked = libc::pollfd { fd: self.fd, events: self.events as i16, revents: 0 };
+        // SAFETY: both structs are valid, and there is one descriptor.
+        match unsafe { raw::ppoll(&raw mut asked, 1, &raw mut timeout, std::ptr::null()) } {
+            1.. => Waited::Again,
+            _ => Waited::Failed(libc::EAGAIN),
+        }
+    }
+}
+
+/// A `timeval`, as socket options have it.
+#[derive(Default)]
+#[repr(C)]
+struct Pair {
+    seconds: libc::time_t,
+    micros: libc::suseconds_t,
+}
+
+impl Pair {
+    fn duration(&self) -> Duration {
+        let seconds = u64::try_from(self.seconds).unwrap_or(0);
+        Duration::from_secs(seconds)
+            + Duration::from_micros(u64::try_from(self.micros).unwrap_or(0))
+    }
+}
+
+/// A duration as the kernel takes it; the longest it can tell, if it is longer.
+pub fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+/// Lets others run until `deadline`, in a green thread. Gives what the call fails with if it ends
+/// early.
+pub fn pause(me: &Arc<Green>, deadline: Option<Instant>) -> Result<(), c_int> {
+    match green::wait_for(me, &[], deadline) {
+        Ok(Polled::Interrupted) => Err(libc::ECANCELED),
+        _ => Ok(()),
+    }
+}
+
+/// Pauses between looks at what can only be looked at: short ones first.
+pub struct Pauses(Duration);
+
+impl Pauses {
+    pub fn new() -> Pauses {
+        Pauses(Duration::from_micros(500))
+    }
+
+    /// The next one, which ends at `deadline` at the latest.
+    pub fn pause(&mut self, me: &Arc<Green>, deadline: Option<Instant>) -> Result<(), c_int> {
+        let until = Instant::now() + self.0;
+        self.0 = (self.0 * 2).min(Duration::from_millis(20));
+        pause(me, Some(deadline.map_or(until, |deadline| deadline.min(until))))
+    }
+}

@@ -1,0 +1,244 @@
+//! `recv` and all that receives: tried without blocking first, and waited for if nothing is there.
+
+use std::ffi::{c_int, c_uint, c_void};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
+
+use super::descriptors::{self, Kind};
+use super::gate::{self, Patience, Waited};
+use super::parts::Parts;
+use super::raw;
+
+/// These never block in the kernel, or ask for what is not ours to do.
+const KERNELS_OWN: c_int = libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE | libc::MSG_OOB;
+
+/// Makes `attempt`, which must not block, until it does not fail for want of data. `as_it_was` is
+/// the call with the program's own flags.
+fn receive(fd: c_int, attempt: impl Fn() -> ssize_t, as_it_was: impl Fn() -> ssize_t) -> ssize_t {
+    let mut patience = Patience::to_receive(fd);
+    loop {
+        let got = attempt();
+        if got >= 0 || raw::errno() != libc::EAGAIN {
+            return got;
+        }
+        match patience.wait() {
+            Waited::Again => {}
+            Waited::AsItWas => return as_it_was(),
+            Waited::Failed(errno) => return raw::fail(errno),
+        }
+    }
+}
+
+/// As `receive` for MSG_WAITALL on a stream: until all of `parts` is filled, the peer has ended, or
+/// something goes wrong; then what was received before counts.
+fn receive_all(fd: c_int, parts: &mut Parts, flags: c_int) -> ssize_t {
+    let mut patience = Patience::to_receive(fd);
+    let mut received = 0;
+    while !parts.is_empty() {
+        let mut message = parts.message();
+        // SAFETY: the message has the parts that the caller of the C function vouched for.
+        let got = unsafe { raw::recvmsg(fd, &raw mut message, flags | libc::MSG_DONTWAIT) };
+        let failure = match got {
+            0 => return received,
+            1.. => {
+                received += got;
+                parts.advance(got as usize);
+                continue;
+            }
+            _ if raw::errno() != libc::EAGAIN => raw::errno(),
+            _ => match patience.wait() {
+                Waited::Again => continue,
+                Waited::AsItWas => {
+                    // SAFETY: as above.
+                    let rest = unsafe { raw::recvmsg(fd, &raw mut message, flags) };
+                    return if rest >= 0 { received + rest } else { received.max(rest) };
+                }
+                Waited::Failed(errno) => errno,
+            },
+        };
+        return if received > 0 { received } else { raw::fail(failure) };
+    }
+    received
+}
+
+/// MSG_WAITALL means something on a stream only; and to peek takes nothing out.
+fn wants_all(fd: c_int, flags: c_int) -> bool {
+    flags & libc::MSG_WAITALL != 0
+        && flags & libc::MSG_PEEK == 0
+        && raw::socket_option(fd, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
+}
+
+/// As `recv` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recv(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's promise; no address is asked for.
+    unsafe { recvfrom(fd, buffer, len, flags, ptr::null_mut(), ptr::null_mut()) }
+}
+
+/// As `recvfrom` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    buffer: *mut c_void,
+    len: size_t,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_len: *mut socklen_t,
+) -> ssize_t {
+    // SAFETY: the caller's promise.
+    let call = |flags| unsafe { raw::recvfrom(fd, buffer, len, flags, address, address_len) };
+    if !gate::is_open() || flags & KERNELS_OWN != 0 {
+        return call(flags);
+    }
+    if wants_all(fd, flags) && address.is_null() {
+        let mut part = [iovec { iov_base: buffer, iov_len: len }];
+        return receive_all(fd, &mut Parts::new(&mut part), flags);
+    }
+    receive(fd, || call(flags | libc::MSG_DONTWAIT), || call(flags))
+}
+
+/// As `recvmsg` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's promise.
+    let call = |flags| unsafe { raw::recvmsg(fd, message, flags) };
+    if !gate::is_open() || flags & KERNELS_OWN != 0 {
+        return call(flags);
+    }
+    if wants_all(fd, flags) {
+        // SAFETY: the caller's promise: the message is valid, and so are its parts.
+        let (has_control, mut parts) = unsafe {
+            let message = &*message;
+            (message.msg_controllen > 0, super::parts::copy(message.msg_iov, message.msg_iovlen))
+        };
+        // With control data the first piece that comes is the message.
+        if !has_control {
+            // SAFETY: as above. It is what the kernel writes when no address or control is there.
+            unsafe { ((*message).msg_flags, (*message).msg_namelen) = (0, 0) };
+            return receive_all(fd, &mut Parts::new(&mut parts), flags);
+        }
+    }
+    receive(fd, || call(flags | libc::MSG_DONTWAIT), || call(flags))
+}
+
+/// As `recvmmsg` in C. Its time-out is looked at after each message, as the kernel does.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvmmsg(
+    fd: c_int,
+    messages: *mut mmsghdr,
+    count: c_uint,
+    flags: c_int,
+    timeout: *mut timespec,
+) -> c_int {
+    if !gate::is_open() || flags & KERNELS_OWN != 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { raw::recvmmsg(fd, messages, count, flags, timeout) };
+    }
+    // SAFETY: the caller's promise: null or valid.
+    let limit = unsafe { timeout.as_ref() }.map(|limit| {
+        Duration::new(limit.tv_sec.max(0) as u64, limit.tv_nsec.clamp(0, 999_999_999) as u32)
+    });
+    let start = Instant::now();
+    let mut received = 0;
+    while received < count {
+        // SAFETY: there are `count` messages.
+        let (message, len) = unsafe {
+            let message = messages.add(received as usize);
+            (&raw mut (*message).msg_hdr, &raw mut (*message).msg_len)
+        };
+        let others = flags & !libc::MSG_WAITFORONE;
+        // SAFETY: as above.
+        let got = if received > 0 && flags & libc::MSG_WAITFORONE != 0 {
+            unsafe { raw::recvmsg(fd, message, others | libc::MSG_DONTWAIT) }
+        } else {
+            unsafe { recvmsg(fd, message, others) }
+        };
+        if got < 0 {
+            return if received > 0 { received as c_int } else { -1 };
+        }
+        // SAFETY: as above. A message's length fits.
+        unsafe { *len = got as c_uint };
+        received += 1;
+        if limit.is_some_and(|limit| start.elapsed() >= limit) {
+            break;
+        }
+    }
+    received as c_int
+}
+
+/// As `read` in C. Sockets wait; pipes do if nothing is there; files are the kernel's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: size_t) -> ssize_t {
+    // SAFETY: the caller's promise.
+    let call = || unsafe { raw::read(fd, buffer, len) };
+    if !gate::is_open() || len == 0 {
+        return call();
+    }
+    match descriptors::kind(fd) {
+        Kind::Other => call(),
+        Kind::Pipe => read_pipe(fd, call),
+        Kind::Socket => {
+            // SAFETY: the caller's promise; no address is asked for.
+            let attempt = || unsafe {
+                let no_address = ptr::null_mut();
+                raw::recvfrom(fd, buffer, len, libc::MSG_DONTWAIT, no_address, ptr::null_mut())
+            };
+            or_if_no_socket(fd, receive(fd, attempt, call), call)
+        }
+    }
+}
+
+/// As `readv` in C.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: the caller's promise.
+    let call = || unsafe { raw::readv(fd, parts, count) };
+    if !gate::is_open() || !(1..=libc::UIO_MAXIOV).contains(&count) {
+        return call();
+    }
+    match descriptors::kind(fd) {
+        Kind::Other => call(),
+        Kind::Pipe => read_pipe(fd, call),
+        Kind::Socket => {
+            let attempt = || {
+                let mut message = super::parts::message(parts.cast_mut(), count as usize);
+                // SAFETY: the caller's promise for the parts.
+                unsafe { raw::recvmsg(fd, &raw mut message, libc::MSG_DONTWAIT) }
+            };
+            or_if_no_socket(fd, receive(fd, attempt, call), call)
+        }
+    }
+}
+
+/// A pipe has no MSG_DONTWAIT: wait until something is there, and then read it. (If another thread
+/// takes it in between, the read blocks, as it would have.)
+fn read_pipe(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
+    if raw::is_nonblocking(fd) {
+        return call();
+    }
+    let mut patience = Patience::to_receive(fd);
+    while !super::polling::is_ready(fd, libc::POLLIN) {
+        match patience.wait() {
+            Waited::Again => {}
+            Waited::AsItWas => return call(),
+            Waited::Failed(errno) => return raw::fail(errno),
+        }
+    }
+    call()
+}
+
+/// The descriptor was closed behind our back, and is something else now.
+fn or_if_no_socket(fd: c_int, done: ssize_t, call: impl Fn() -> ssize_t) -> ssize_t {
+    if done < 0 && raw::errno() == libc::ENOTSOCK {
+        descriptors::forget(fd);
+        return call();
+    }
+    done
+}
