@@ -110,7 +110,7 @@ fn main() -> Fallible<()> {
     if !common::is_wanted() {
         return Ok(());
     }
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
     let huey = MiniHuey::new("calls");
     let green = huey.try_task("rounds", rounds).call(()).get()?;
     let os = rounds()?;

@@ -44,7 +44,7 @@ fn pong(mut stream: impl Read + Write) -> io::Result<()> {
 fn measure(contender: &str) -> Fallible<Duration> {
     match contender {
         "tasks" => {
-            // PATCH minihuey::monkey::patch_all()?;
+            minihuey::monkey::patch_all()?;
             let huey = MiniHuey::new("ping-pong");
             let (one, other) = UnixStream::pair()?;
             let pong = huey.try_task("pong", |stream: UnixStream| pong(stream)).call((other,));

@@ -153,7 +153,7 @@ fn child(contender: &str, work: &str, url: &str) -> Fallible<()> {
 }
 
 fn patch() -> Fallible<()> {
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
     Ok(())
 }
 

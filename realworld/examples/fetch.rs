@@ -30,7 +30,7 @@ fn fetch(url: String) -> Result<(usize, Duration), ureq::Error> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     origin::be_one_if_asked();
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
 
     let args: Vec<String> = env::args().skip(1).collect();
     let pages = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(1_000);

@@ -149,7 +149,7 @@ fn drive(shop: &str) -> Fallible<()> {
 
 fn main() -> Fallible<()> {
     origin::be_one_if_asked();
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
 
     let prices = Origin::start(env::current_exe()?)?;
     let mail = or_skip(Smtp::start(Duration::from_millis(200)));

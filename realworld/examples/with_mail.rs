@@ -26,7 +26,7 @@ fn welcome(transport: SmtpTransport, user: String) -> Result<(), Box<dyn Error +
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
     let Some(server) = or_skip(Smtp::start(Duration::from_millis(200))) else { return Ok(()) };
     let start = Instant::now();
     let users = (0..100).map(|number| (server.transport(), format!("user-{number}")));

@@ -26,7 +26,7 @@ fn report(options: Opts, year: u32) -> mysql::Result<String> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
     let Some(server) = or_skip(MariaDb::start()) else { return Ok(()) };
     let start = Instant::now();
     let reports = report::map((1925..2025).map(|year| (server.options(), year))).get()?;

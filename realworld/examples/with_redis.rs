@@ -29,7 +29,7 @@ fn fill(client: Client, jobs: usize) -> Result<(), RedisError> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // PATCH minihuey::monkey::patch_all()?;
+    minihuey::monkey::patch_all()?;
     let Some(server) = or_skip(Redis::start()) else { return Ok(()) };
     let start = Instant::now();
     let waiting = next_job::map((0..100).map(|_| (server.client(),)));
