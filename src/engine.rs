@@ -2,6 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,9 +10,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
-use crate::green::{
-    Books, End, JobRef, Pool, Ran, Refused, Runtime, TaskMeta, Waited, panics, probe,
-};
+use crate::green::{Books, End, JobRef, Pool, Refused, Runtime, TaskMeta, Waited, panics, probe};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
 use crate::scheduler::{Scheduler, Source};
@@ -90,7 +89,8 @@ pub enum Stage {
     Scheduled,
     /// It waited to run.
     Queued,
-    /// It was running. A running task can't be stopped: it runs on, but its result has resolved.
+    /// It was running. Its result has resolved, and it unwinds at its next wait; if it computes, or
+    /// holds its worker, it runs on until then.
     Running,
 }
 
@@ -104,13 +104,17 @@ pub struct Stats {
     pub running: usize,
     /// Tasks that wait to begin.
     pub backlog: usize,
-    /// Tasks that are scheduled for later.
+    /// Tasks that are scheduled for later. One that is cancelled may count until it would be due.
     pub scheduled: usize,
     /// Tasks that gave their value.
     pub finished: u64,
     /// Tasks that gave an error, panicked or overflowed their stack.
     pub failed: u64,
-    /// Tasks that were enqueued, but ended by a shutdown before they began.
+    /// Tasks that were enqueued, but cancelled before they ended.
+    pub cancelled: u64,
+    /// Tasks that did not end within their time-out.
+    pub timed_out: u64,
+    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
     pub abandoned: u64,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
@@ -245,12 +249,7 @@ impl Engine {
         panics::install_hook();
         self.immediate.lock().pushed += 1;
         let ran = job.run();
-        let mut books = self.immediate.lock();
-        match ran {
-            Ran::Finished => books.finished += 1,
-            Ran::Failed => books.failed += 1,
-            Ran::NotRun => books.abandoned += 1,
-        }
+        self.immediate.lock().enter(ran);
         result
     }
 
@@ -276,6 +275,8 @@ impl Engine {
             job.abandon(End::ShutDown);
             return result;
         }
+        // ORDERING: Relaxed, nobody else has it yet. A task that waits for it must not run it now.
+        job.claimed().store(true, Ordering::Relaxed);
         log::debug!("scheduling {} {}", meta.name, result.id());
         self.scheduler.insert(eta, job);
         if self.shut_down.get().is_some() {
@@ -319,7 +320,7 @@ impl Engine {
         }
         match pool.wait_idle(timeout.and_then(deadline)) {
             Waited::Ready => Ok(()),
-            Waited::TimedOut | Waited::Impossible => {
+            Waited::TimedOut | Waited::Impossible | Waited::Interrupted => {
                 let books = pool.books();
                 Err(Error::JoinTimedOut { running: books.begun, backlog: books.waiting })
             }
@@ -342,7 +343,9 @@ impl Engine {
                 let queued = pool.drain();
                 let running = pool.running();
                 abandoned.extend(abandon(queued, Stage::Queued));
-                abandoned.extend(abandon(running, Stage::Running));
+                let running = abandon(running, Stage::Running);
+                pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
+                abandoned.extend(running);
             }
         }
         log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
@@ -365,6 +368,8 @@ impl Engine {
             scheduled: self.scheduler.scheduled(),
             finished: pooled.finished + immediate.finished,
             failed: pooled.failed + immediate.failed,
+            cancelled: pooled.cancelled + immediate.cancelled,
+            timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
             skipped: marks.missed + marks.overlapped,
             worst_lateness: marks.worst_late,

@@ -58,7 +58,7 @@ impl<T: Send + 'static> Group<T> {
             match member.receiver().wait(deadline) {
                 Waited::Ready => {}
                 Waited::TimedOut => return Err(TaskError::WaitTimedOut),
-                Waited::Impossible => return Err(TaskError::WaitImpossible),
+                Waited::Impossible | Waited::Interrupted => return Err(TaskError::WaitImpossible),
             }
         }
         self.take_all()
@@ -67,6 +67,12 @@ impl<T: Send + 'static> Group<T> {
     fn take_all(&mut self) -> Result<Vec<T>, TaskError> {
         let taken = self.members.iter_mut().map(TaskResult::try_get);
         taken.map(|value| value.unwrap_or(Err(TaskError::WaitTimedOut))).collect()
+    }
+
+    /// Cancels all members that have not ended. Gives how many those are. See
+    /// [`TaskResult::cancel`].
+    pub fn cancel(&self) -> usize {
+        green::cancel_all(self.members.iter().map(TaskResult::job))
     }
 
     /// True once all members have ended.
@@ -176,7 +182,7 @@ impl<T: Send + 'static> AsCompleted<T> {
         if first.is_none() {
             let me = Green::current();
             let place = me.as_ref().and_then(|me| me.lend(|| awaited));
-            let waited = green::block_until(me.as_deref(), deadline, || {
+            let waited = green::block_or_interrupted(me.as_deref(), deadline, || {
                 let mut arrivals = self.arrivals.lock();
                 first = arrivals.ended.pop_front();
                 arrivals.waiter = if first.is_none() { Some(Waiter::current()) } else { None };
@@ -185,10 +191,10 @@ impl<T: Send + 'static> AsCompleted<T> {
             if let Some(place) = place {
                 place.reclaim();
             }
-            match waited {
+            match waited.or_unwind() {
                 Waited::Ready => {}
                 Waited::TimedOut => return Err(TaskError::WaitTimedOut),
-                Waited::Impossible => return Err(TaskError::WaitImpossible),
+                Waited::Impossible | Waited::Interrupted => return Err(TaskError::WaitImpossible),
             }
         }
         let member = first.and_then(|index| Some((index, self.members.get_mut(index)?.take()?)));

@@ -164,7 +164,9 @@ impl MiniHuey {
     /// and waits go on for at most `patience`; gives up the rest. Every result resolves. Gives
     /// what was abandoned.
     ///
-    /// A task that runs can't be stopped: it goes on, but nobody gets its value.
+    /// A task that still runs then unwinds at its next wait, as one that is
+    /// [cancelled](crate::TaskResult::cancel). One that computes, or holds its worker, can't be
+    /// stopped: it goes on, but nobody gets its value.
     ///
     /// ```
     /// # use minihuey::{MiniHuey, Stage, TaskError};

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::error::TaskError;
-use crate::green::{Waited, Waiter, panics};
+use crate::green::{self, Job, Waited, Waiter, panics};
 use crate::slot::Receiver;
 
 /// Identifies one call of a task within the process.
@@ -87,7 +87,7 @@ impl<T: Send + 'static> TaskResult<T> {
                 None => Err(TaskError::AlreadyTaken),
             },
             Waited::TimedOut => Err(TaskError::WaitTimedOut),
-            Waited::Impossible => Err(TaskError::WaitImpossible),
+            Waited::Impossible | Waited::Interrupted => Err(TaskError::WaitImpossible),
         }
     }
 
@@ -131,6 +131,38 @@ impl<T: Send + 'static> TaskResult<T> {
                 log::error!("on_ready: {panic}");
             }
         });
+    }
+
+    /// Cancels the task. Gives true if, because of this call, it will not give its value: the
+    /// result is [`TaskError::Cancelled`] from this moment on. Gives false if the task had ended,
+    /// or was ended otherwise, before.
+    ///
+    /// A task that has not begun never does; what it was called with is dropped here. One that
+    /// runs unwinds at its next wait in a green thread, as it would from a panic, but silently: in
+    /// [`green::sleep`](crate::green::sleep), [`yield_now`](crate::green::yield_now), a wait for
+    /// another task. Its destructors run, as soon as the pool has a place for
+    /// it, if it lent its own; they should not wait themselves. If it catches that
+    /// (`std::panic::catch_unwind`), its next wait unwinds again. What computes or holds its worker
+    /// can't be stopped, nor can what runs on an OS thread: nobody gets its value, but it runs on.
+    ///
+    /// Tasks that it called are not cancelled with it; who waits for the cancelled one gets the
+    /// error.
+    ///
+    /// ```
+    /// # use minihuey::{MiniHuey, TaskError, green};
+    /// # use std::time::Duration;
+    /// # let huey = MiniHuey::new("cancelling");
+    /// let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600))).call(());
+    /// assert!(nap.cancel());
+    /// assert!(!nap.cancel());                                  // too late: it is cancelled
+    /// assert!(matches!(nap.get(), Err(TaskError::Cancelled)));
+    /// ```
+    pub fn cancel(&self) -> bool {
+        green::cancel(self.job())
+    }
+
+    pub(crate) fn job(&self) -> &dyn Job {
+        self.receiver.job()
     }
 
     /// Which call this is.

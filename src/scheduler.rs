@@ -21,6 +21,9 @@ const CORRECTION: TimeDelta = TimeDelta::hours(3);
 /// How many due entries are handed over before others get to run.
 const BATCH: usize = 256;
 
+/// Fewer entries than these are not worth a search for those of cancelled tasks.
+const LEAST_SWEPT: usize = 1024;
+
 pub(crate) struct Scheduler(Arc<Shared>);
 
 struct Shared {
@@ -38,6 +41,8 @@ struct State {
     /// Which loop runs, if one does. A loop that is not this one ends.
     running: Option<u64>,
     loops: u64,
+    /// With more entries than this, those of cancelled tasks are looked for.
+    sweep_at: usize,
     /// Something changed since the loop looked.
     news: bool,
     sleeper: Option<Waiter>,
@@ -71,6 +76,7 @@ impl Scheduler {
                 rows: Vec::new(),
                 running: None,
                 loops: 0,
+                sweep_at: LEAST_SWEPT,
                 news: false,
                 sleeper: None,
                 last_wall: None,
@@ -131,6 +137,11 @@ impl Scheduler {
         probe();
         let clock = &self.0.clock;
         let mut state = self.0.state.lock();
+        if state.table.len() >= state.sweep_at {
+            // Twice as many as were left: so each insertion pays for a few looks, however many.
+            state.table.retain(|job| job.abandoned().is_none());
+            state.sweep_at = LEAST_SWEPT.max(2 * state.table.len());
+        }
         let first = match eta {
             Eta::After(delay) => {
                 let due = clock.monotonic().saturating_add(nanos(delay));
@@ -318,8 +329,12 @@ impl Shared {
                 state.marks.worst_late = state.marks.worst_late.max(late);
                 due
             };
+            if due.job.abandoned().is_some() {
+                panics::contain(|| drop(due.job));
+                continue;
+            }
             log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
-            if let Err(refused) = pool.push(due.job, usize::MAX) {
+            if let Err(refused) = pool.push_due(due.job) {
                 refused.shut_down();
             }
         }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::error::{Failure, Rejection, TaskError};
 use crate::green::{End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
+use crate::slot::states::{CANCELLED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Slot};
 
 /// What every call carries beside its work.
@@ -64,18 +65,23 @@ where
 {
     fn run(&self) -> Ran {
         let Some(work) = self.begin() else {
-            return Ran::NotRun;
+            return self.abandoned().unwrap_or(Ran::ShutDown);
         };
         let Header { meta, id } = self.header;
         let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
+        // What comes of a task that was ended from outside is no news.
+        let report = |error: &dyn Display| {
+            let level = self.abandoned().map_or(log::Level::Error, |_| log::Level::Debug);
+            panics::contain(|| log::log!(level, "{error} (call #{id})"));
+        };
         let (value, ran) = match panics::catch(meta.name, work) {
             Ok(Ok(value)) => (Ok(value), Ran::Finished),
             Ok(Err(failure)) => {
-                panics::contain(|| log::error!("{failure} (call #{id})"));
+                report(&failure);
                 (Err(TaskError::Failed(failure)), Ran::Failed)
             }
             Err(panic) => {
-                panics::contain(|| log::error!("{panic} (call #{id})"));
+                report(&panic);
                 (Err(TaskError::Panicked(panic)), Ran::Failed)
             }
         };
@@ -83,22 +89,41 @@ where
             let seconds = start.elapsed().as_secs_f64();
             panics::contain(|| log::debug!("executed {} #{id} in {seconds:.6} s", meta.name));
         }
-        self.resolve(value, |late| panics::contain(|| drop(late)));
-        ran
+        if self.resolve(value, |late| panics::contain(|| drop(late))) {
+            return ran;
+        }
+        self.abandoned().unwrap_or(ran)
     }
 
     fn abandon(&self, end: End) -> bool {
-        self.discard_work();
-        let error = match end {
-            End::StackOverflow(dead) => return self.bury(Err(TaskError::StackOverflow), dead),
-            End::ShutDown => TaskError::ShutDown,
-            End::Rejected(why) => TaskError::Rejected(why),
+        let (fate, error) = match end {
+            End::StackOverflow(dead) => {
+                self.discard_work(0);
+                return self.bury(Err(TaskError::StackOverflow), dead);
+            }
+            End::Cancelled => (CANCELLED, TaskError::Cancelled),
+            End::TimedOut => (TIMED_OUT, TaskError::TimedOut),
+            End::ShutDown => (SHUT_DOWN, TaskError::ShutDown),
+            End::Rejected(why) => (SHUT_DOWN, TaskError::Rejected(why)),
         };
+        if !self.discard_work(fate) {
+            return false;
+        }
         while !self.is_vacant() {
             // A runner took the work this moment, and is about to have moved it out.
             std::thread::yield_now();
         }
-        self.resolve(Err(error), drop)
+        self.resolve_for_it(fate, Err(error))
+    }
+
+    #[inline]
+    fn abandoned(&self) -> Option<Ran> {
+        match self.fate() {
+            0 => None,
+            CANCELLED => Some(Ran::Cancelled),
+            TIMED_OUT => Some(Ran::TimedOut),
+            _ => Some(Ran::ShutDown),
+        }
     }
 
     fn claimed(&self) -> &AtomicBool {

@@ -102,6 +102,12 @@ impl<J> Timetable<J> {
         self.delays.len() + self.etas.len()
     }
 
+    /// Removes the entries that `keep` gives false for.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&J) -> bool) {
+        self.delays.retain(|entry| keep(&entry.0.job));
+        self.etas.retain(|entry| keep(&entry.0.job));
+    }
+
     /// Removes all entries.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = J> {
         let delays = self.delays.drain().map(|entry| entry.0.job);

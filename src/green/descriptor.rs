@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::interrupt;
 use super::poller::{Polled, wait_for};
 use super::thread::Green;
 
@@ -55,7 +56,7 @@ fn wait_descriptor(
             Ok(Polled::Ready) => Ok(true),
             Ok(Polled::TimedOut) => Ok(false),
             Ok(Polled::Closed) => Err(io::Error::from_raw_os_error(libc::EBADF)),
-            Ok(Polled::Interrupted) => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+            Ok(Polled::Interrupted) => interrupt::unwind(),
             Ok(Polled::Impossible) => Err(io::ErrorKind::WouldBlock.into()),
             // A file is always ready.
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(true),

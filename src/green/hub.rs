@@ -249,6 +249,16 @@ impl Hub {
         });
     }
 
+    /// Wakes whose descriptors are ready. In a green thread of this hub only.
+    #[cfg(feature = "monkey")]
+    pub(super) fn look(&self) {
+        if self.poller.is_needed() {
+            AT_WORK.set(true);
+            self.poller.turn();
+            AT_WORK.set(false);
+        }
+    }
+
     /// Sets the timerfd to the earliest deadline.
     fn arm(&self) {
         LOCAL.with(|local| {

@@ -54,12 +54,15 @@ pub(crate) type JobRef = Arc<dyn Job>;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
 pub(crate) trait Job: Send + Sync {
-    /// Runs it, unless it has begun. Never unwinds.
+    /// Runs it, unless it has begun or was abandoned. Never unwinds.
     fn run(&self) -> Ran;
     /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
-    /// has a value, or another end, already.
+    /// has a value, or another end, already. If it has begun, it runs on: see `interrupt`.
     fn abandon(&self, end: End) -> bool;
-    /// Some runner has it, or it was taken out of the backlog. For the pool alone.
+    /// How it ends, if `abandon` says so, and not what it does itself.
+    fn abandoned(&self) -> Option<Ran>;
+    /// Some runner has it, it was taken out of the backlog, or it is kept back until it is due. For
+    /// the pool, once it was pushed.
     fn claimed(&self) -> &AtomicBool;
     fn id(&self) -> u64;
     fn meta(&self) -> &'static TaskMeta;
@@ -71,10 +74,12 @@ pub(crate) trait Job: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ran {
     Finished,
-    /// It gave an error or panicked.
+    /// It gave an error, panicked or overflowed its stack.
     Failed,
-    /// Somebody had abandoned it before.
-    NotRun,
+    /// Somebody ended it, before it began or while it ran.
+    Cancelled,
+    TimedOut,
+    ShutDown,
 }
 
 /// Proof that whoever began a job will never run again.
@@ -91,6 +96,8 @@ impl Dead {
 /// How a job ends that does not end by itself.
 pub(crate) enum End {
     StackOverflow(Dead),
+    Cancelled,
+    TimedOut,
     ShutDown,
     Rejected(Rejection),
 }

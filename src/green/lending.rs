@@ -59,7 +59,7 @@ impl Green {
                 if lends {
                     state.backlog.keep_place();
                 }
-                pool.run_inline(state, member, &job);
+                pool.run_inline(state, self, member, &job);
                 return None;
             }
             _ => {
@@ -102,6 +102,7 @@ impl Pool {
     fn run_inline(
         self: &Arc<Pool>,
         mut state: MutexGuard<'_, State>,
+        runner: &Arc<Green>,
         member: &Member,
         job: &JobRef,
     ) {
@@ -110,6 +111,7 @@ impl Pool {
         }
         let number = state.number();
         state.running[number] = Some(job.clone());
+        state.runners[number] = Some(runner.clone());
         state.books.waiting -= 1;
         state.books.begun += 1;
         let for_room = state.for_room.pop();
@@ -122,7 +124,7 @@ impl Pool {
         let mut state = self.state.lock();
         let mut chores = None;
         let job = self.settle(&mut state, number, ran, &mut chores);
-        state.free_numbers.push(number);
+        state.free(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
         drop(job);

@@ -22,6 +22,7 @@
 mod backlog;
 mod descriptor;
 mod hub;
+mod interrupt;
 mod job;
 mod lending;
 mod lobby;
@@ -40,6 +41,8 @@ use std::time::{Duration, Instant};
 pub use descriptor::{wait_readable, wait_writable};
 pub use runtime::{RuntimeBuilder, runtime};
 
+pub(crate) use interrupt::{cancel, cancel_all};
+
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
@@ -49,7 +52,8 @@ pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waited, Waiter, block_until};
+#[allow(unused_imports, reason = "the whole family, for whoever waits")]
+pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///
@@ -73,7 +77,12 @@ pub fn sleep(duration: Duration) {
 /// ```
 pub fn yield_now() {
     match Green::current() {
-        Some(green) => green.yield_now(),
+        Some(green) => {
+            // It may go on to compute: so before and after.
+            green.heed();
+            green.yield_now();
+            green.heed();
+        }
         None => std::thread::yield_now(),
     }
 }
@@ -83,6 +92,13 @@ pub fn yield_now() {
 #[inline]
 pub(crate) fn is_on_worker() -> bool {
     hub::current().is_some() && !hub::is_at_work()
+}
+
+/// Lets all others run whose descriptors are ready, or who are ready anyway.
+#[cfg(feature = "monkey")]
+pub(crate) fn look_and_yield(me: &Green) {
+    me.hub.look();
+    yield_uninterrupted(me);
 }
 
 #[cfg(feature = "monkey")]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use super::interrupt::Interruption;
 use crate::error::Panic;
 
 thread_local! {
@@ -46,6 +47,9 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         let place = PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten();
+        if payload.is::<Interruption>() {
+            return Panic::new(name, &"interrupted while it waited, for it had been ended", None);
+        }
         let panic = Panic::new(name, &*payload, place);
         contain(|| drop(payload));
         panic
@@ -56,6 +60,9 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
 /// happens to run in.
 pub(crate) fn contain(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        if payload.is::<Interruption>() {
+            return;
+        }
         // Its own destructor might panic again, as might the logger.
         std::mem::forget(payload);
         let report =

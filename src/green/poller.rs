@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::overflow;
 use super::thread::Green;
-use super::waiter::{Waited, block_until};
+use super::waiter::{Waited, block_or_interrupted};
 
 /// The timer's events carry this instead of a descriptor.
 const TIMER: u64 = u64::MAX;
@@ -200,7 +200,7 @@ pub(crate) fn wait_for(
     let entered = descriptors.iter().try_for_each(|(fd, events)| poller.enter(*fd, *events, &wait));
     let waited = entered.map(|()| {
         let is_over = || wait.state.load(Ordering::Relaxed) != PENDING;
-        block_until(Some(me), deadline, is_over)
+        block_or_interrupted(Some(me), deadline, is_over)
     });
     for (fd, _) in descriptors {
         poller.leave(*fd, &wait);
@@ -210,6 +210,11 @@ pub(crate) fn wait_for(
         Waited::Ready if wait.state.load(Ordering::Relaxed) == CLOSED => Polled::Closed,
         Waited::Ready => Polled::Ready,
         Waited::TimedOut => Polled::TimedOut,
+        Waited::Interrupted => {
+            // The call fails. Whoever only makes it again must not hold the worker.
+            me.yield_now();
+            Polled::Interrupted
+        }
         Waited::Impossible => Polled::Impossible,
     })
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::backlog::{Backlog, Help};
 use super::job::{Dead, End, JobRef, Ran};
 use super::lobby::{Guest, Lobby};
 use super::runner::Member;
 use super::thread::Green;
-use super::{Runtime, Waited, Waiter, block_until, hub, overflow, panics};
+use super::{Runtime, Waited, Waiter, block_or_interrupted, hub, overflow, panics};
 
 pub(crate) struct Pool {
     pub(super) id: u32,
@@ -28,8 +28,9 @@ pub(crate) struct Pool {
 
 pub(super) struct State {
     pub(super) backlog: Backlog<JobRef, Arc<Green>>,
-    /// What each runner runs, by its number.
+    /// What each runner runs, by its number, and who it is.
     pub(super) running: Vec<Option<JobRef>>,
+    pub(super) runners: Vec<Option<Arc<Green>>>,
     pub(super) free_numbers: Vec<usize>,
     pub(super) books: Books,
     pub(super) closed: bool,
@@ -43,8 +44,15 @@ impl State {
     pub(super) fn number(&mut self) -> usize {
         self.free_numbers.pop().unwrap_or_else(|| {
             self.running.push(None);
+            self.runners.push(None);
             self.running.len() - 1
         })
+    }
+
+    /// Whoever had this number does not need it any more.
+    pub(super) fn free(&mut self, number: usize) {
+        self.runners[number] = None;
+        self.free_numbers.push(number);
     }
 }
 
@@ -56,7 +64,21 @@ pub(crate) struct Books {
     pub(crate) begun: usize,
     pub(crate) finished: u64,
     pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) timed_out: u64,
     pub(crate) abandoned: u64,
+}
+
+impl Books {
+    pub(crate) fn enter(&mut self, ran: Ran) {
+        match ran {
+            Ran::Finished => self.finished += 1,
+            Ran::Failed => self.failed += 1,
+            Ran::Cancelled => self.cancelled += 1,
+            Ran::TimedOut => self.timed_out += 1,
+            Ran::ShutDown => self.abandoned += 1,
+        }
+    }
 }
 
 /// Why a job was not taken. Gives it back.
@@ -114,7 +136,7 @@ impl Pool {
     /// `limit` jobs at a moment; `None`: as many as there can be green threads.
     pub(crate) fn new(runtime: &'static Runtime, limit: Option<usize>) -> Arc<Pool> {
         static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-        Arc::new(Pool {
+        let pool = Arc::new(Pool {
             // ORDERING: Relaxed, only uniqueness matters.
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             runtime,
@@ -122,6 +144,7 @@ impl Pool {
             state: Mutex::new(State {
                 backlog: Backlog::new(runtime.hubs.len(), limit.unwrap_or(usize::MAX)),
                 running: Vec::new(),
+                runners: Vec::new(),
                 free_numbers: Vec::new(),
                 books: Books::default(),
                 closed: false,
@@ -130,7 +153,9 @@ impl Pool {
             }),
             starved: AtomicBool::new(false),
             has_choice: AtomicBool::new(false),
-        })
+        });
+        pool.enlist();
+        pool
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -143,14 +168,29 @@ impl Pool {
     }
 
     /// Has `job` run as soon as a place is free, unless `most` jobs wait already. Never blocks.
+    #[inline]
     pub(crate) fn push(self: &Arc<Pool>, job: JobRef, most: usize) -> Result<(), Refused> {
         overflow::probe();
-        let mut state = self.state.lock();
+        let state = self.state.lock();
+        if state.books.waiting >= most && !state.closed {
+            return Err(Refused::Full(job));
+        }
+        self.add(state, job)
+    }
+
+    /// As `push`, of a job that was [kept back](super::Job::claimed) until now.
+    pub(crate) fn push_due(self: &Arc<Pool>, job: JobRef) -> Result<(), Refused> {
+        overflow::probe();
+        let state = self.state.lock();
+        // ORDERING: Relaxed, the lock orders it.
+        job.claimed().store(false, Ordering::Relaxed);
+        self.add(state, job)
+    }
+
+    #[inline]
+    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) -> Result<(), Refused> {
         if state.closed {
             return Err(Refused::Closed(job));
-        }
-        if state.books.waiting >= most {
-            return Err(Refused::Full(job));
         }
         state.books.pushed += 1;
         state.books.waiting += 1;
@@ -172,7 +212,7 @@ impl Pool {
         let me = Green::current();
         let place = me.as_ref().and_then(Green::lend_to_any);
         let mut guest = Guest::default();
-        let waited = block_until(me.as_deref(), None, || {
+        let waited = block_or_interrupted(me.as_deref(), None, || {
             let mut state = self.state.lock();
             let has_room = state.books.waiting < limit || state.closed;
             if !has_room {
@@ -193,7 +233,7 @@ impl Pool {
         if let Some(place) = place {
             place.reclaim();
         }
-        waited
+        waited.or_unwind()
     }
 
     /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
@@ -202,7 +242,7 @@ impl Pool {
         let me = Green::current();
         let place = me.as_ref().and_then(Green::lend_to_any);
         let mut guest = Guest::default();
-        let waited = block_until(me.as_deref(), deadline, || {
+        let waited = block_or_interrupted(me.as_deref(), deadline, || {
             let mut state = self.state.lock();
             let idle = state.books.waiting == 0 && state.books.begun == 0;
             if !idle {
@@ -216,7 +256,7 @@ impl Pool {
         if let Some(place) = place {
             place.reclaim();
         }
-        waited
+        waited.or_unwind()
     }
 
     /// True inside a job of this pool.
@@ -359,7 +399,7 @@ impl Pool {
             );
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
-            state.free_numbers.push(number);
+            state.free(number);
             drop(state);
             // ORDERING: Relaxed, see `bring`.
             if !self.starved.swap(true, Ordering::Relaxed) {
@@ -379,11 +419,7 @@ impl Pool {
         chores: &mut SomeChores,
     ) -> Option<JobRef> {
         state.books.begun -= 1;
-        match ran {
-            Ran::Finished => state.books.finished += 1,
-            Ran::Failed => state.books.failed += 1,
-            Ran::NotRun => state.books.abandoned += 1,
-        }
+        state.books.enter(ran);
         if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
             wake_later(chores, state.for_idle.drain());
         }
@@ -396,10 +432,11 @@ impl Pool {
         let mut chores = None;
         let mut dead = Vec::new();
         for number in member.inline.lock().drain(..).chain([member.number]) {
-            if state.running[number].is_some() {
-                dead.extend(self.settle(&mut state, number, Ran::Failed, &mut chores));
+            if let Some(job) = &state.running[number] {
+                let ran = job.abandoned().unwrap_or(Ran::Failed);
+                dead.extend(self.settle(&mut state, number, ran, &mut chores));
             }
-            state.free_numbers.push(number);
+            state.free(number);
         }
         // ORDERING: Relaxed, it was the runner's own and the runner is no more.
         if member.has_place.load(Ordering::Relaxed)

@@ -43,12 +43,17 @@ impl Green {
         let crew = self.hub.index;
         let mut standby = true;
         let mut ran = None;
+        pool.state.lock().runners[member.number] = Some(self.clone());
         loop {
             let mut chores = None;
             let mut done = None;
             let mut state = pool.state.lock();
             if let Some(ran) = ran.take() {
                 done = pool.settle(&mut state, member.number, ran, &mut chores);
+                // ORDERING: Relaxed, the lock orders it.
+                if self.interrupted.load(Ordering::Relaxed) {
+                    self.interrupted.store(false, Ordering::Relaxed);
+                }
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
                 if pool.limited
                     && member.has_place.swap(false, Ordering::Relaxed)
@@ -84,7 +89,7 @@ impl Green {
                 Next::Rest => {
                     let most = if state.closed { 0 } else { MOST_IDLE };
                     if state.backlog.no_rest(crew, most) {
-                        state.free_numbers.push(member.number);
+                        state.free(member.number);
                         Do::End
                     } else {
                         Do::Rest
@@ -118,7 +123,7 @@ impl Green {
                     self.sleep_until_called();
                     // ORDERING: Relaxed, the call that ended the sleep orders it.
                     if member.dismissed.load(Ordering::Relaxed) {
-                        pool.state.lock().free_numbers.push(member.number);
+                        pool.state.lock().free(member.number);
                         return;
                     }
                     standby = true;

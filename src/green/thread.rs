@@ -21,6 +21,8 @@ pub(crate) struct Green {
     pub(crate) member: Option<Member>,
     /// What [`Green::sleep_until_called`] waits for.
     called: AtomicBool,
+    /// Somebody ended a job that it runs; see `interrupt`. Changed under the pool's lock.
+    pub(super) interrupted: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
     pub(super) stack_bottom: usize,
     pub(super) stack_size: usize,
@@ -45,6 +47,7 @@ impl Green {
             hub,
             member,
             called: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             stack_bottom,
             stack_size,
             next_overflowed: AtomicPtr::default(),

@@ -16,6 +16,8 @@ pub(crate) enum Waited {
     TimedOut,
     /// In a destructor while a panic unwinds a green thread, which must not yield then.
     Impossible,
+    /// The task that waits was ended by somebody else.
+    Interrupted,
 }
 
 /// Somebody to wake. Two words: the rare kinds are boxed.
@@ -55,9 +57,43 @@ const UNWINDING_WAIT: Duration = Duration::from_millis(10);
 
 /// Blocks the calling thread, `me` if it is green, until `done` says so or `deadline` passes.
 /// Whoever makes `done` true must wake the thread afterwards; being woken early does no harm.
+///
+/// If the thread's task has been ended by somebody else, or is while it waits, this unwinds. So
+/// what was registered somewhere for the wait must be withdrawn by a guard; or use
+/// [`block_or_interrupted`], and [`Waited::or_unwind`] afterwards.
 pub(crate) fn block_until(
     me: Option<&Green>,
     deadline: Option<Instant>,
+    done: impl FnMut() -> bool,
+) -> Waited {
+    block(me, deadline, true, done).or_unwind()
+}
+
+/// As [`block_until`], but never unwinds: gives [`Waited::Interrupted`].
+pub(crate) fn block_or_interrupted(
+    me: Option<&Green>,
+    deadline: Option<Instant>,
+    done: impl FnMut() -> bool,
+) -> Waited {
+    block(me, deadline, true, done)
+}
+
+/// As [`block_until`], for waits that must end before anything else can: a task that has been
+/// ended waits on.
+#[allow(dead_code, reason = "for locks to be taken back, and borrows that others still use")]
+pub(crate) fn block_uninterrupted(
+    me: Option<&Green>,
+    deadline: Option<Instant>,
+    done: impl FnMut() -> bool,
+) -> Waited {
+    block(me, deadline, false, done)
+}
+
+#[inline]
+fn block(
+    me: Option<&Green>,
+    deadline: Option<Instant>,
+    heeds: bool,
     mut done: impl FnMut() -> bool,
 ) -> Waited {
     let Some(green) = me else {
@@ -82,13 +118,19 @@ pub(crate) fn block_until(
         };
     }
     let timer = deadline.map(|deadline| hub::set_timer(deadline, green));
-    while !done() {
+    loop {
+        // Looked at first: a task whose waits are all over at once ends, too.
+        if heeds && green.is_interrupted() {
+            return Waited::Interrupted;
+        }
+        if done() {
+            return Waited::Ready;
+        }
         if timer.as_ref().is_some_and(|timer| timer.is_over()) {
             return Waited::TimedOut;
         }
         green.park();
     }
-    Waited::Ready
 }
 
 fn block_thread_until(deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> Waited {

@@ -1,5 +1,6 @@
 //! Who calls: whether an interposed call may wait in our way, and how it waits.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,19 +62,42 @@ pub struct Patience {
     events: u32,
     option: c_int,
     deadline: Option<Option<Instant>>,
+    /// Others were let run first, to see whether that is enough.
+    yielded: bool,
+}
+
+thread_local! {
+    /// How often it was enough lately to let others run, on this worker.
+    static TRUST: Cell<i8> = const { Cell::new(0) };
+}
+
+/// Without trust it is tried once in so many waits.
+const LEAST_TRUST: i8 = -16;
+const MOST_TRUST: i8 = 8;
+
+/// Green threads that talk to each other run on one worker: there one round of all others brings
+/// what is missing, and saves the way through the kernel's poller and the hub. Gives true if it
+/// is worth a try.
+fn is_worth_a_yield() -> bool {
+    TRUST.with(|trust| {
+        let now = trust.get();
+        // `Patience::drop` pays back if it was.
+        trust.set(if now == LEAST_TRUST { 0 } else { now - 1 });
+        now >= 0
+    })
 }
 
 impl Patience {
     /// To receive: the time-out is what `set_read_timeout` set.
     pub fn to_receive(fd: c_int) -> Patience {
         let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
-        Patience { fd, events, option: libc::SO_RCVTIMEO, deadline: None }
+        Patience { fd, events, option: libc::SO_RCVTIMEO, deadline: None, yielded: false }
     }
 
     /// To send: the time-out is what `set_write_timeout` set.
     pub fn to_send(fd: c_int) -> Patience {
         let events = libc::EPOLLOUT as u32;
-        Patience { fd, events, option: libc::SO_SNDTIMEO, deadline: None }
+        Patience { fd, events, option: libc::SO_SNDTIMEO, deadline: None, yielded: false }
     }
 
     /// When this call times out.
@@ -94,6 +118,12 @@ impl Patience {
             Caller::Other => Waited::AsItWas,
             Caller::Unwinding => self.wait_shortly(),
             Caller::Green(me) => {
+                if self.deadline.is_none() && !self.yielded && is_worth_a_yield() {
+                    self.yielded = true;
+                    green::look_and_yield(&me);
+                    return Waited::Again;
+                }
+                self.yielded = false;
                 let deadline = self.deadline();
                 match green::wait_for(&me, &[(self.fd, self.events)], deadline) {
                     Ok(Polled::Ready) => Waited::Again,
@@ -119,6 +149,14 @@ impl Patience {
         match unsafe { raw::ppoll(&raw mut asked, 1, &raw mut timeout, std::ptr::null()) } {
             1.. => Waited::Again,
             _ => Waited::Failed(libc::EAGAIN),
+        }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        if self.yielded {
+            TRUST.with(|trust| trust.set((trust.get() + 2).min(MOST_TRUST)));
         }
     }
 }

@@ -16,7 +16,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool as StdAtomicBool;
 
-use super::states::{BEGUN, DECIDED, NEW, READY, TAKEN, WAITING};
+use super::states::{BEGUN, DECIDED, FATE, NEW, READY, TAKEN, WAITING};
 use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
 
 /// The work is gone before the value comes, so they share their bytes.
@@ -77,11 +77,16 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         Some(work)
     }
 
-    /// As `begin`, but drops the work where it is: it may be larger than the caller's stack.
-    pub(crate) fn discard_work(&self) {
+    /// As `begin`, for whoever ends it as `fate` says, but drops the work where it is: it may be
+    /// larger than the caller's stack. Gives false if somebody else began to end it so: then it is
+    /// theirs to decide.
+    pub(crate) fn discard_work(&self, fate: u8) -> bool {
+        let unless_begun = |state| (state & BEGUN == 0).then_some(state | BEGUN | fate);
         // ORDERING: Relaxed, as in `begin`.
-        if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
-            return;
+        let begun =
+            self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_begun).err();
+        if let Some(state) = begun {
+            return state & FATE == 0;
         }
         let drop_work = || {
             // SAFETY: as in `begin`.
@@ -93,22 +98,23 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         }
         // ORDERING: Release, as in `begin`.
         self.vacant.store(true, Ordering::Release);
+        true
     }
 
     /// Decides the value in place of a runner that died at whatever it was doing: what of the work
-    /// or of a value is here, is leaked. Gives false, and drops the value, if it was ready before;
-    /// and the waiter to wake.
+    /// or of a value is here, is leaked. Gives false, and drops the value, if it was ready before
+    /// or somebody else ends it; and the waiter to wake.
     ///
     /// # Safety
-    /// Whoever began the work, and whoever was given the right to decide, will never run again.
+    /// Whoever took the work out to run it, and whoever `decide` gave true, will never run again.
     pub(crate) unsafe fn publish_for_the_dead(&self, value: T) -> (bool, Option<W>) {
-        // ORDERING: Relaxed, by the one thread that is left; Acquire for READY, as elsewhere.
-        let before = self.state.fetch_or(BEGUN | DECIDED, Ordering::Acquire);
-        self.vacant.store(true, Ordering::Release);
-        if before & READY != 0 {
+        let unless_ended = |state| (state & (READY | FATE) == 0).then_some(state | BEGUN | DECIDED);
+        // ORDERING: Acquire for READY, as elsewhere; the rest by the one thread that is left.
+        if self.state.fetch_update(Ordering::Acquire, Ordering::Acquire, unless_ended).is_err() {
             return (false, None);
         }
-        // SAFETY: the only other one who might publish is dead.
+        self.vacant.store(true, Ordering::Release);
+        // SAFETY: of those who might publish, the runner is dead, and any other sets FATE.
         (true, unsafe { self.publish(value) })
     }
 
@@ -122,10 +128,28 @@ impl<H, F, T, W> Slot<H, F, T, W> {
             && self.state.fetch_or(DECIDED, Ordering::Relaxed) & DECIDED == 0
     }
 
+    /// As `decide`, for somebody other than the runner, who ends it as `fate` says.
+    pub(crate) fn decide_for_it(&self, fate: u8) -> bool {
+        let unless_decided = |state| {
+            let fate = if state & FATE == 0 { fate } else { 0 };
+            (state & DECIDED == 0).then_some(state | DECIDED | fate)
+        };
+        // ORDERING: as in `decide`.
+        self.vacant.load(Ordering::Acquire)
+            && self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_decided).is_ok()
+    }
+
+    /// How it ends, if somebody other than its runner ends or has ended it; else zero.
+    #[inline]
+    pub(crate) fn fate(&self) -> u8 {
+        // ORDERING: Relaxed: it tells the runner to stop, and hands nothing over.
+        self.state.load(Ordering::Relaxed) & FATE
+    }
+
     /// Writes the value. Gives the waiter that now must be woken, if there is one.
     ///
     /// # Safety
-    /// Only once, by the one whom `decide` gave true.
+    /// Only once, by the one whom `decide` or `decide_for_it` gave true.
     #[inline]
     pub(crate) unsafe fn publish(&self, value: T) -> Option<W> {
         // SAFETY: the caller set DECIDED, so it alone writes; the work is gone (`decide` saw

@@ -3,7 +3,7 @@
 //! does. `task` runs what is in it, `result` waits for what comes of it.
 
 mod cell;
-mod states;
+pub(crate) mod states;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -143,7 +143,7 @@ impl<T: 'static> Receiver<T> {
         if let Some(place) = place {
             place.reclaim();
         }
-        if self.is_ready() { Waited::Ready } else { waited }
+        if self.is_ready() { Waited::Ready } else { waited.or_unwind() }
     }
 }
 
@@ -154,7 +154,7 @@ impl<T: 'static> Receiver<T> {
             return Waited::Ready;
         }
         let withdraw = Withdraw(self);
-        green::block_until(me.map(|me| &**me), deadline, || withdraw.0.is_ready())
+        green::block_or_interrupted(me.map(|me| &**me), deadline, || withdraw.0.is_ready())
     }
 }
 
@@ -167,7 +167,7 @@ impl<H, F, T> Slot<H, F, T> {
             late(value);
             return false;
         }
-        // SAFETY: `decide` gave true, here and nowhere else.
+        // SAFETY: `decide` gave true.
         if let Some(waiter) = unsafe { self.publish(value) } {
             waiter.wake();
         }
@@ -176,6 +176,18 @@ impl<H, F, T> Slot<H, F, T> {
 }
 
 impl<H, F, T> Slot<H, F, T> {
+    /// As `resolve`, by somebody other than the runner, who ends it as `fate` says.
+    pub(crate) fn resolve_for_it(&self, fate: u8, value: T) -> bool {
+        if !self.decide_for_it(fate) {
+            return false;
+        }
+        // SAFETY: `decide_for_it` gave true.
+        if let Some(waiter) = unsafe { self.publish(value) } {
+            waiter.wake();
+        }
+        true
+    }
+
     /// Decides the value in place of a runner that is dead, and wakes whoever waits for it.
     pub(crate) fn bury(&self, value: T, _proof: Dead) -> bool {
         // SAFETY: that is what the proof says.

@@ -1,5 +1,5 @@
-//! The bits of a slot's one atomic byte. Every transition is a `fetch_or` or a `fetch_and`, so
-//! all threads agree on one order of them; each bit says who may touch which field.
+//! The bits of a slot's one atomic byte. Every transition is one read-modify-write, so all threads
+//! agree on one order of them; each bit says who may touch which field.
 
 /// A new slot: the work is there, nobody waits. No bit is set.
 pub const NEW: u8 = 0;
@@ -22,3 +22,12 @@ pub const READY: u8 = 1 << 3;
 
 /// The receiver moved the value out. Set once, by the receiver, after it saw `READY`.
 pub const TAKEN: u8 = 1 << 4;
+
+/// Two bits: how it ends, if somebody other than its runner ends it; zero if nobody does. Set once,
+/// together with `BEGUN` or `DECIDED`, by whoever finds that bit and these clear.
+pub const FATE: u8 = 0b11 << 5;
+
+/// The values of [`FATE`].
+pub const CANCELLED: u8 = 1 << 5;
+pub const TIMED_OUT: u8 = 2 << 5;
+pub const SHUT_DOWN: u8 = 3 << 5;

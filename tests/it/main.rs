@@ -2,6 +2,7 @@
 
 mod awaiting;
 mod calls;
+mod cancel;
 mod crontab;
 mod failures;
 mod green;

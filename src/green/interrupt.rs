@@ -1,0 +1,179 @@
+//! Ending a job from outside. Its result is decided at once; if it runs, the green thread that
+//! runs it is told, and unwinds when it waits the next time.
+//!
+//! ```text
+//!   canceller, time-out, shutdown              the runner
+//!   ─────────────────────────────              ──────────
+//!   job.abandon(): decides its result
+//!   under the pool's lock: finds who runs it
+//!       sets Green::interrupted
+//!   unparks that one                     ─▶    its wait looks at the hint, then, under the lock,
+//!                                              at the job on top of its stack: is it that one?
+//!                                              resume_unwind(Interruption)
+//!                                              under the lock: settles the job, clears the hint
+//! ```
+//! The hint is set and cleared under the lock, and set only for who has the job then: so it never
+//! reaches the next job of that runner.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::job::{End, Job};
+use super::pool::{Pool, State};
+use super::thread::Green;
+use super::waiter::{Waited, Waiter};
+use super::{overflow, panics};
+
+/// The pools that are alive, by their numbers, for those who know no more of one.
+static POOLS: Mutex<BTreeMap<u32, Weak<Pool>>> = Mutex::new(BTreeMap::new());
+
+/// What an interrupted task unwinds with.
+pub(super) struct Interruption;
+
+impl Waited {
+    /// Unwinds the calling task if it was interrupted. It ends then, and says nothing.
+    #[inline]
+    pub(crate) fn or_unwind(self) -> Waited {
+        if self == Waited::Interrupted {
+            unwind();
+        }
+        self
+    }
+}
+
+/// Not a panic: no hook is called, nothing is printed.
+#[cold]
+pub(super) fn unwind() -> ! {
+    std::panic::resume_unwind(Box::new(Interruption))
+}
+
+/// Ends `job` with [`TaskError::Cancelled`](crate::TaskError::Cancelled), whether or not it has
+/// begun. Gives false if it has a value, or another end, already.
+pub(crate) fn cancel(job: &dyn Job) -> bool {
+    cancel_all([job]) > 0
+}
+
+/// As `cancel`, for several; gives how many it has ended.
+pub(crate) fn cancel_all<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>) -> usize {
+    overflow::probe();
+    let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
+    for job in jobs {
+        if job.abandon(End::Cancelled) {
+            panics::contain(|| log::debug!("cancelled {} #{}", job.meta().name, job.id()));
+            ended.entry(job.pool()).or_default().push(job);
+        }
+    }
+    for (pool, jobs) in &ended {
+        if let Some(pool) = Pool::by_id(*pool) {
+            pool.withdraw(jobs);
+        }
+    }
+    ended.values().map(Vec::len).sum()
+}
+
+impl Pool {
+    /// To be called once, when it is made.
+    pub(super) fn enlist(self: &Arc<Pool>) {
+        overflow::probe();
+        POOLS.lock().insert(self.id, Arc::downgrade(self));
+    }
+
+    fn by_id(id: u32) -> Option<Arc<Pool>> {
+        POOLS.lock().get(&id)?.upgrade()
+    }
+
+    /// These jobs were cancelled: those that wait to run wait no longer, those that run are
+    /// interrupted.
+    fn withdraw(&self, jobs: &[&dyn Job]) {
+        let mut begun = Vec::new();
+        let mut wake = Vec::new();
+        let mut state = self.state.lock();
+        for job in jobs {
+            // ORDERING: Relaxed, the lock orders it. Whoever takes it out of the backlog finds it
+            // claimed, and lets go of it.
+            if job.claimed().swap(true, Ordering::Relaxed) {
+                begun.push(job.id());
+            } else {
+                state.books.waiting -= 1;
+                state.books.cancelled += 1;
+                wake.extend(state.for_room.pop());
+            }
+        }
+        if state.books.waiting == 0 && state.books.begun == 0 {
+            wake.extend(state.for_idle.drain());
+        }
+        let runners = state.interrupt(&mut begun);
+        drop(state);
+        runners.iter().for_each(|runner| runner.unpark());
+        wake.into_iter().for_each(Waiter::wake);
+    }
+
+    /// Has those of these jobs that run here unwind when they wait the next time. Their results
+    /// must be decided.
+    pub(crate) fn interrupt(&self, mut ids: Vec<u64>) {
+        let runners = self.state.lock().interrupt(&mut ids);
+        runners.iter().for_each(|runner| runner.unpark());
+    }
+}
+
+impl State {
+    /// Tells who runs these jobs. Gives those who must be unparked.
+    fn interrupt(&mut self, ids: &mut [u64]) -> Vec<Arc<Green>> {
+        let mut interrupted = Vec::new();
+        if ids.is_empty() {
+            return interrupted;
+        }
+        ids.sort_unstable();
+        for (job, runner) in self.running.iter().zip(&self.runners) {
+            if let (Some(job), Some(runner)) = (job, runner)
+                && ids.binary_search(&job.id()).is_ok()
+            {
+                // ORDERING: Release, pairs with the Acquire in `is_interrupted`.
+                runner.interrupted.store(true, Ordering::Release);
+                interrupted.push(runner.clone());
+            }
+        }
+        interrupted
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        POOLS.lock().remove(&self.id);
+    }
+}
+
+impl Green {
+    /// The job that the calling green thread, which must be this one, runs has been ended by
+    /// somebody else.
+    #[inline]
+    pub(super) fn is_interrupted(&self) -> bool {
+        // ORDERING: Acquire, pairs with the Release in `interrupt`: who sees the hint sees that the
+        // job's result is decided.
+        self.interrupted.load(Ordering::Acquire) && self.has_abandoned_job()
+    }
+
+    /// Unwinds the calling green thread, which must be this one, if its task has been ended.
+    pub(super) fn heed(&self) {
+        if !std::thread::panicking() && self.is_interrupted() {
+            unwind();
+        }
+    }
+
+    /// The hint is meant for any of the jobs that stand on this stack; only the one on top can
+    /// unwind.
+    #[cold]
+    fn has_abandoned_job(&self) -> bool {
+        let Some(member) = &self.member else { return false };
+        overflow::probe();
+        let state = member.pool.state.lock();
+        let number = member.inline.lock().last().copied().unwrap_or(member.number);
+        state
+            .running
+            .get(number)
+            .is_some_and(|job| job.as_ref().is_some_and(|job| job.abandoned().is_some()))
+    }
+}
