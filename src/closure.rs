@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Eta;
 use crate::engine::Engine;
 use crate::error::{Failure, Rejection};
-use crate::green::TaskMeta;
+use crate::green::{TaskMeta, check_stack_size};
 use crate::group::{Group, group};
 use crate::result::TaskResult;
 use crate::task::{self, TaskFn};
@@ -67,8 +67,9 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
         Task { engine, meta, function: function(meta), refused }
     }
 
-    /// Has it run on an OS thread, as `#[task(HUEY, offload)]`: see
-    /// [`offload`](crate::offload()).
+    /// Has it run on an OS thread, as `#[task(HUEY, offload)]`, beside all green threads: for what
+    /// would hold them up. What [`offload`](crate::offload()) says of stacks and threads holds;
+    /// how many run at a moment is [`offload_size`](crate::Builder::offload_size).
     pub fn offload(self) -> Task<A, R> {
         self.with(TaskMeta::offload)
     }
@@ -79,13 +80,23 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
         self.with(|meta| meta.timeout(timeout))
     }
 
-    /// Gives it a stack of so many bytes, as `#[task(HUEY, stack_size = "1MiB")]`.
+    /// Gives it a stack of so many bytes, as `#[task(HUEY, stack_size = "1MiB")]`; from 64 KiB to
+    /// 1 GiB, else every call of it is rejected, and [`start`](crate::MiniHuey::start) is an error.
+    /// The same if it is offloaded: it has an OS thread's stack then.
+    ///
+    /// Only what is more than the runtime's own [`stack_size`](crate::RuntimeBuilder::stack_size)
+    /// makes a difference. Pages that the task never touches take no memory, but such a stack is
+    /// made anew for most calls, for some 20 µs.
     pub fn stack_size(self, bytes: usize) -> Task<A, R> {
         self.with(|meta| meta.stack_size(bytes))
     }
 
     fn with(mut self, option: impl FnOnce(TaskMeta) -> TaskMeta) -> Task<A, R> {
-        self.meta = Box::leak(Box::new(option(self.meta.clone())));
+        let meta = option(self.meta.clone());
+        if let (None, Some(problem)) = (&self.refused, problem(&meta)) {
+            self.refused = Some(Arc::new(self.engine.refuse(&problem)));
+        }
+        self.meta = Box::leak(Box::new(meta));
         self
     }
 
@@ -124,6 +135,20 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
         let function = self.function.clone();
         move || function(args)
     }
+}
+
+/// What is wrong with the options of a task. (`#[task]` finds the same when it is compiled.)
+fn problem(meta: &TaskMeta) -> Option<String> {
+    let bytes = meta.stack_size?;
+    if meta.offload {
+        return Some(format!(
+            "task {:?} is offloaded, and so has the stack of an OS thread; expected offload or \
+             stack_size, not both",
+            meta.name
+        ));
+    }
+    let wrong = check_stack_size(bytes).err()?;
+    Some(format!("task {:?}: {wrong}", meta.name))
 }
 
 impl<A, R> Task<A, R> {

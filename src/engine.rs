@@ -32,6 +32,7 @@ pub enum WhenFull {
 pub(crate) struct Settings {
     pub(crate) interval: Duration,
     pub(crate) pool_size: Option<usize>,
+    pub(crate) offload_size: Option<usize>,
     pub(crate) backlog: Option<usize>,
     pub(crate) when_full: WhenFull,
     pub(crate) immediate: bool,
@@ -46,6 +47,12 @@ impl Settings {
         }
         if self.pool_size == Some(0) {
             problems.push("pool_size is 0: no task could ever run; expected at least 1".to_owned());
+        }
+        if self.offload_size == Some(0) {
+            problems.push(
+                "offload_size is 0: no offloaded task could ever run; expected at least 1"
+                    .to_owned(),
+            );
         }
         if self.backlog == Some(0) {
             problems.push("backlog is 0: no task could ever wait; expected at least 1".to_owned());
@@ -157,13 +164,17 @@ impl Engine {
         if self.names.lock().insert(name.to_owned()) {
             return Ok(());
         }
-        let problem = format!(
-            "{:?}: two tasks are called {name:?}; expected a name of its own for each",
-            self.name
-        );
+        let problem = format!("two tasks are called {name:?}; expected a name of its own for each");
+        Err(self.refuse(&problem))
+    }
+
+    /// Notes that a declaration is wrong, and gives what calls of that task are refused with.
+    pub(crate) fn refuse(&self, problem: &str) -> Rejection {
+        probe();
+        let problem = format!("{:?}: {problem}", self.name);
         log::error!("{problem}");
         self.problems.lock().push(problem.clone());
-        Err(Reason::Misconfigured(problem).into())
+        Reason::Misconfigured(problem).into()
     }
 
     #[inline]
@@ -178,7 +189,8 @@ impl Engine {
             Some(problem) => Err(Reason::Misconfigured(problem.clone())),
             None => Runtime::get().map_err(|why| Reason::Runtime(why.to_string())),
         };
-        let pool = runtime.map(|runtime| Pool::new(runtime, self.settings.pool_size));
+        let pool = runtime
+            .map(|runtime| Pool::new(runtime, self.settings.pool_size, self.settings.offload_size));
         self.pool.get_or_init(|| pool.map_err(Rejection::from))
     }
 

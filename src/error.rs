@@ -31,7 +31,8 @@ pub enum TaskError {
     /// The task panicked. Holds the message and, where known, the place.
     Panicked(Panic),
     /// The task outgrew its stack. Its destructors did not run, and locks that it held stay
-    /// locked; everything else goes on. Give it more with `runtime().stack_size(…)`.
+    /// locked; everything else goes on. Give it more with `#[task(…, stack_size = "1MiB")]`, or all
+    /// of them with `runtime().stack_size(…)`.
     StackOverflow,
     /// The task was cancelled before it finished.
     Cancelled,
@@ -83,8 +84,8 @@ impl Display for TaskError {
             TaskError::Failed(failure) => Display::fmt(failure, f),
             TaskError::Panicked(panic) => Display::fmt(panic, f),
             TaskError::StackOverflow => f.write_str(
-                "the task overflowed its stack (raise it with minihuey::runtime().stack_size(bytes), \
-                 or recurse less)",
+                "the task overflowed its stack (raise it with #[task(…, stack_size = \"1MiB\")], or for \
+                 all with minihuey::runtime().stack_size(bytes), or recurse less)",
             ),
             TaskError::Cancelled => f.write_str("the task was cancelled"),
             TaskError::TimedOut => f.write_str("the task did not finish within its time-out"),

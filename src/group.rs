@@ -181,7 +181,7 @@ impl<T: Send + 'static> AsCompleted<T> {
         let mut first = self.arrivals.lock().ended.pop_front();
         if first.is_none() {
             let me = Green::current();
-            let place = me.as_ref().and_then(|me| me.lend(|| awaited));
+            let place = green::lend(me.as_ref(), || awaited);
             let waited = green::block_or_interrupted(me.as_deref(), deadline, || {
                 let mut arrivals = self.arrivals.lock();
                 first = arrivals.ended.pop_front();

@@ -30,6 +30,8 @@
 //!   as a future. [`Group`] is several of them. [`TaskError`] says why there is no value.
 //! - [`Eta`] is when a scheduled task is due: a delay or a time. [`Crontab`] and [`Period`] say when
 //!   a periodic one is; [`crontab!`](crontab!) checks it when your program is compiled.
+//! - [`offload`](offload()) runs a part of a task on an OS thread; `#[task(HUEY, offload)]` runs all
+//!   of it there.
 //! - [`green`] has what a task needs to wait without holding the others: [`green::sleep`],
 //!   [`green::yield_now`].
 //! - [`ManualClock`] is for your tests: a clock that you turn by hand.
@@ -48,8 +50,31 @@
 //!
 //! The price: **whatever blocks the OS thread, or computes for long, holds all other tasks up.**
 //! `std::thread::sleep`, a blocking read, a `std::sync::Mutex` that another task holds while it
-//! waits (that one never ends): do such things on OS threads. Of `may`'s own primitives, avoid
-//! those with a time-out inside a task: they resume it on the one thread of may's timers.
+//! waits (that one never ends): do such things on OS threads. That is what offloading is for:
+//!
+//! ```
+//! # use minihuey::{MiniHuey, offload, task};
+//! # use once_cell::sync::Lazy;
+//! # static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("offloading"));
+//! #[task(HUEY, offload)]                    // all of it: OS threads, and their own limit
+//! fn checksum(bytes: Vec<u8>) -> u64 {
+//!     bytes.iter().map(|byte| u64::from(*byte)).sum()
+//! }
+//!
+//! #[task(HUEY)]
+//! fn size(path: String) -> std::io::Result<usize> {
+//!     let bytes = offload(|| std::fs::read(&path))?;      // just this part; the others go on
+//!     Ok(bytes.len())
+//! }
+//! # fn main() -> Result<(), minihuey::Error> {
+//! # assert_eq!(checksum(vec![1, 2]).get()?, 3);
+//! # assert!(size("Cargo.toml".into()).get()? > 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Of `may`'s own primitives, avoid those with a time-out inside a task: they resume it on the one
+//! thread of may's timers.
 //!
 //! A green thread never leaves its worker, so thread-locals are safe to use, also with several
 //! workers. (Waits of may's own may take it to another one, from where it comes back at its next
@@ -63,7 +88,8 @@
 //! - Every result resolves: to the value, or to a [`TaskError`]. A task that ends oddly leaves the
 //!   pool whole.
 //! - With `pool_size`, no more than that many run at a moment. A task that waits for another lends
-//!   its place meanwhile, to that one first: it never deadlocks.
+//!   its place meanwhile, to that one first: it never deadlocks. The same holds for offloaded tasks,
+//!   with `offload_size`, and for the threads that they run on.
 //! - More tasks than can have a stack wait in a backlog, first in, first out.
 //! - A delay is counted on the monotonic clock, an eta and a crontab follow the wall clock. What was
 //!   missed while the machine slept is skipped and counted, and nothing periodic runs twice for the
@@ -77,7 +103,7 @@
 //! | level | what                                                                                 |
 //! |-------|--------------------------------------------------------------------------------------|
 //! | error | a task failed, panicked, overflowed its stack or was refused; a setting is wrong      |
-//! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back |
+//! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back; no thread to be had |
 //! | info  | a huey started, stopped or shut down                                                 |
 //! | debug | each task: enqueueing, scheduling, executed in n s                                   |
 //!
@@ -101,7 +127,8 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
-//!                   and what they run: job · backlog · pool · runner · lending · lobby
+//!                   and what they run: job · backlog · pool · runner · lending · lobby;
+//!                   on OS threads: offload · threads · lane
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```
@@ -141,7 +168,7 @@ pub use crontab::{Crontab, CrontabError};
 pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
 pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
-pub use green::{RuntimeBuilder, runtime};
+pub use green::{RuntimeBuilder, offload, runtime};
 pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};
 #[doc(inline)]

@@ -59,6 +59,7 @@ impl MiniHuey {
             settings: Settings {
                 interval: Duration::from_secs(1),
                 pool_size: None,
+                offload_size: None,
                 backlog: None,
                 when_full: WhenFull::default(),
                 immediate: false,
@@ -230,7 +231,18 @@ impl Builder {
         self
     }
 
-    /// How many tasks may wait to run; no limit unless set. What is due always gets in.
+    /// How many of the tasks that are declared `offload` run at a moment; unless set, as many as
+    /// there may be OS threads for the whole process ([`offload_threads`]), of which this is a
+    /// share. They don't count for `pool_size`. One that waits for another does not count
+    /// meanwhile.
+    ///
+    /// [`offload_threads`]: crate::RuntimeBuilder::offload_threads
+    pub fn offload_size(mut self, offload_size: usize) -> Builder {
+        self.settings.offload_size = Some(offload_size);
+        self
+    }
+
+    /// How many tasks may wait to run, offloaded ones included; no limit unless set. What is due always gets in.
     pub fn backlog(mut self, backlog: usize) -> Builder {
         self.settings.backlog = Some(backlog);
         self

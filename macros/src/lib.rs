@@ -82,9 +82,9 @@ use crate::signature::Function;
 /// | `cron("*/10 * * * * *")`                  | periodic, with six fields, the seconds first     |
 /// | `when = predicate`                        | periodic: a `fn(&DateTime<Local>) -> bool`, asked every minute |
 /// | `overlap = "beside"`, `"skip"`, `"queue"` | what a periodic task does while it still runs: see `Overlap` |
-/// | `offload`                                 | it runs on an OS thread: see `offload`           |
+/// | `offload`                                 | it runs on an OS thread: see `minihuey::offload` and `Builder::offload_size` |
 /// | `timeout = "30s"`                         | it may run for so long: see `TaskError::TimedOut` |
-/// | `stack_size = "1MiB"`                     | bytes of stack, if not the runtime's             |
+/// | `stack_size = "1MiB"`                     | bytes of stack, if it needs more than the runtime's; from 64KiB to 1GiB |
 /// | `name = "…"`                              | its name in logs and errors, else its path       |
 ///
 /// ```

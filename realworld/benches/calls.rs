@@ -124,7 +124,7 @@ fn main() -> Fallible<()> {
                 common::time(of(|[std, _]| std).median()),
                 common::time(of(|[_, raw]| raw).median()),
                 format!("{:.0} ns", over.median()),
-                format!("{:.0}–{:.0}", over.quantile(0.1), over.quantile(0.9)),
+                format!("{:.0}–{:.0}", over.quantile(0.25), over.quantile(0.75)),
                 wanted.map(|wanted| format!("{wanted:.0} ns")).unwrap_or_default(),
             ]);
         }
@@ -134,7 +134,7 @@ fn main() -> Fallible<()> {
          receive)",
         common::whole(ROUNDS as f64)
     );
-    let head = ["", "by std", "raw", "over it", "10th–90th", "wanted, at most"];
+    let head = ["", "by std", "raw", "over it", "25th–75th", "wanted, at most"];
     print_table(title, &head, &rows);
     Ok(())
 }

@@ -29,8 +29,7 @@ fn double(config: Config, number: i32) -> Result<i32, postgres::Error> {
 /// Only this part of the task does.
 #[task(HUEY)]
 fn double_and_add(config: Config, number: i32) -> Result<i32, postgres::Error> {
-    // PATCH let double = minihuey::offload(move || query(&config, number))?;
-    let double = query(&config, number)?;
+    let double = minihuey::offload(|| query(&config, number))?;
     Ok(double + 1)
 }
 

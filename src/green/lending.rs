@@ -2,6 +2,7 @@
 //! first, and takes one again before it runs on. So a pool of any size runs tasks that wait for
 //! each other, and never more than it may at a moment.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,58 +10,76 @@ use parking_lot::MutexGuard;
 
 use super::backlog::Entry;
 use super::job::JobRef;
-use super::overflow;
-use super::pool::{Pool, Starved, State, call_later};
+use super::offload::{Errand, Offloaded, errand};
+use super::pool::{Pool, SomeChores, Starved, State, call_later};
 use super::runner::Member;
 use super::thread::Green;
+use super::{overflow, threads};
+
+/// Gives the place of the job that runs here to its pool while it waits for `awaited`: here is the
+/// green thread `me`, or, if that is None, the calling OS thread, which may run what is offloaded.
+/// None if there is nothing to give back: it runs no job, or its pool has no limit.
+#[inline]
+pub(crate) fn lend(me: Option<&Arc<Green>>, awaited: impl FnOnce() -> JobRef) -> Option<Lent> {
+    match me {
+        Some(green) => green.lend(awaited).then(|| Lent(Lender::Green(green.clone()))),
+        None => errand().map(|errand| lend_errand(errand, Some(awaited()))),
+    }
+}
+
+/// As [`lend`], to whoever is next.
+pub(crate) fn lend_to_any(me: Option<&Arc<Green>>) -> Option<Lent> {
+    match me {
+        Some(_) if std::thread::panicking() => None,
+        Some(green) => green.lend_now(None).then(|| Lent(Lender::Green(green.clone()))),
+        None => errand().map(|errand| lend_errand(errand, None)),
+    }
+}
+
+#[cold]
+fn lend_errand(errand: Rc<Errand>, awaited: Option<JobRef>) -> Lent {
+    let lends = match &*errand {
+        Errand::For(green) => green.lend_now(awaited),
+        Errand::Task(task) => task.lend(awaited),
+    };
+    threads::lend_share();
+    Lent(Lender::Errand(errand, lends))
+}
 
 impl Green {
-    /// Gives the place of the job that runs here to its pool while it waits for `awaited`. None
-    /// if there is nothing to give back: it runs no job, or its pool has no limit.
+    /// Gives false if there is nothing to give back.
     #[inline]
-    pub(crate) fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> JobRef) -> Option<Lent> {
-        let pool = &self.member.as_ref()?.pool;
+    fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> JobRef) -> bool {
+        let Some(Member { pool, .. }) = &self.member else { return false };
         // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
-        // either true after it was pushed later, and stands behind.
+        // one of them true after it was pushed later, and stands behind.
         let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
-        if !pool.limited && !hurry {
-            return None;
+        if !pool.limited && !hurry && !pool.lane_has_choice.load(Ordering::Relaxed) {
+            return false;
         }
-        self.lend_now(Some(awaited()))
+        // While a panic unwinds it will not yield.
+        !std::thread::panicking() && self.lend_now(Some(awaited()))
     }
 
-    /// As [`lend`](Green::lend), to whoever is next.
-    pub(crate) fn lend_to_any(self: &Arc<Green>) -> Option<Lent> {
-        self.lend_now(None)
-    }
-
-    fn lend_now(self: &Arc<Green>, awaited: Option<JobRef>) -> Option<Lent> {
-        if std::thread::panicking() {
-            return None;
-        }
+    fn lend_now(self: &Arc<Green>, awaited: Option<JobRef>) -> bool {
         overflow::probe();
-        let member = self.member.as_ref()?;
+        let Some(member) = &self.member else { return false };
         let pool = &member.pool;
-        // ORDERING: Relaxed, only this green thread touches it.
+        // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
         let lends = pool.limited && member.has_place.load(Ordering::Relaxed);
-        // ORDERING: Relaxed, a hint: whoever pops it claims it under the lock.
-        let awaited =
-            awaited.filter(|job| !job.claimed().load(Ordering::Relaxed) && job.pool() == pool.id);
         let mut state = pool.state.lock();
-        if let Some(job) = &awaited {
-            state.backlog.push_urgent(job.clone());
-        }
         let mut chores = None;
+        let awaited = awaited.filter(|job| pool.hurry(&mut state, job, &mut chores));
         if lends && let Some(returning) = state.backlog.give_place() {
             call_later(&mut chores, returning);
         }
         match (pool.muster(&mut state, Some(self.hub.index), &mut chores), awaited) {
-            (Err(Starved), Some(job)) if overflow::has_room_for_one_more() => {
+            (Err(Starved), Some(job)) if overflow::has_room_for_one_more(job.meta().stack_size) => {
                 if lends {
                     state.backlog.keep_place();
                 }
                 pool.run_inline(state, self, member, &job);
-                return None;
+                return false;
             }
             _ => {
                 if lends {
@@ -73,30 +92,106 @@ impl Green {
                 }
             }
         }
-        lends.then(|| Lent(self.clone()))
+        lends
+    }
+
+    /// Waits until the pool has a place for this green thread again: in it, or, with `proxy`, in
+    /// the OS thread that runs a part of it.
+    fn take_place(self: &Arc<Green>, proxy: Option<Arc<threads::Bell>>) {
+        overflow::probe();
+        let Some(member) = &self.member else { return };
+        if let Some(bell) = &proxy {
+            self.set_proxy(bell.clone());
+        }
+        let has_place = member.pool.state.lock().backlog.take_place(self.clone());
+        match &proxy {
+            Some(bell) => self.end_proxy(bell, !has_place),
+            None if has_place => {}
+            None => self.sleep_until_called(),
+        }
+        // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
+        member.has_place.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Offloaded {
+    /// Gives false if there is nothing to give back.
+    fn lend(&self, awaited: Option<JobRef>) -> bool {
+        let pool = &self.pool;
+        let mut state = pool.state.lock();
+        let mut chores = None;
+        if awaited.is_some_and(|job| pool.hurry(&mut state, &job, &mut chores)) {
+            // If there can be no runner more, it is run by the next one that is done.
+            let _ = pool.muster(&mut state, None, &mut chores);
+        }
+        let lends = self.has_place.replace(false);
+        if lends {
+            state.lane.give_place();
+        }
+        pool.staff_lane(&mut state, &mut chores);
+        drop(state);
+        if let Some(chores) = chores {
+            chores.run(pool);
+        }
+        lends
+    }
+
+    fn take_place(&self) {
+        let Some(bell) = threads::own_bell() else { return };
+        if !self.pool.state.lock().lane.take_place(bell.clone()) {
+            bell.wait();
+        }
+        self.has_place.set(true);
     }
 }
 
 /// A place that was lent. There is no `Drop` that takes it back, because a job that ends while
 /// its place is lent does not need it again.
 #[must_use]
-pub(crate) struct Lent(Arc<Green>);
+pub(crate) struct Lent(Lender);
+
+enum Lender {
+    Green(Arc<Green>),
+    /// An OS thread's share of their limit, and, if so, a place of what it runs.
+    Errand(Rc<Errand>, bool),
+}
 
 impl Lent {
-    /// Waits until the pool has a place for the caller again.
+    /// Waits until the caller has again what it lent.
     pub(crate) fn reclaim(self) {
-        overflow::probe();
-        let Lent(green) = self;
-        let Some(member) = &green.member else { return };
-        if !member.pool.state.lock().backlog.take_place(green.clone()) {
-            green.sleep_until_called();
+        match self.0 {
+            Lender::Green(green) => green.take_place(None),
+            Lender::Errand(errand, lends) => {
+                // The place first: nobody keeps a share of the threads, which everybody needs,
+                // while it waits for a place.
+                match &*errand {
+                    _ if !lends => {}
+                    Errand::For(green) => green.take_place(threads::own_bell()),
+                    Errand::Task(task) => task.take_place(),
+                }
+                threads::take_share();
+            }
         }
-        // ORDERING: Relaxed, only this green thread touches it.
-        member.has_place.store(true, Ordering::Relaxed);
     }
 }
 
 impl Pool {
+    /// Has `job`, which somebody waits for, go first, if it is of this pool and waits to begin.
+    /// Gives true if that needs a green thread.
+    fn hurry(self: &Arc<Pool>, state: &mut State, job: &JobRef, chores: &mut SomeChores) -> bool {
+        // ORDERING: Relaxed, a hint: whoever pops it claims it under the lock.
+        if job.claimed().load(Ordering::Relaxed) || job.pool() != self.id {
+            return false;
+        }
+        if !job.meta().offload {
+            state.backlog.push_urgent(job.clone());
+            return true;
+        }
+        state.lane.push_urgent(job.clone());
+        self.staff_lane(state, chores);
+        false
+    }
+
     /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
     /// when there are as many green threads as there may be, and all of them may be waiting.
     fn run_inline(

@@ -24,8 +24,10 @@ mod descriptor;
 mod hub;
 mod interrupt;
 mod job;
+mod lane;
 mod lending;
 mod lobby;
+mod offload;
 mod overflow;
 pub(crate) mod panics;
 mod poller;
@@ -33,12 +35,14 @@ mod pool;
 mod runner;
 mod runtime;
 mod thread;
+mod threads;
 mod timers;
 mod waiter;
 
 use std::time::{Duration, Instant};
 
 pub use descriptor::{wait_readable, wait_writable};
+pub use offload::offload;
 pub use runtime::{RuntimeBuilder, runtime};
 
 pub(crate) use interrupt::{cancel, cancel_all};
@@ -46,11 +50,12 @@ pub(crate) use interrupt::{cancel, cancel_all};
 #[doc(hidden)]
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
+pub(crate) use lending::lend;
 pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
 pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
-pub(crate) use runtime::{Runtime, page_size, runtime_of};
+pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use thread::Green;
 #[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
@@ -101,14 +106,16 @@ pub(crate) fn look_and_yield(me: &Green) {
     yield_uninterrupted(me);
 }
 
+/// Another worker may do what the calling one is about to.
+#[cfg(feature = "monkey")]
+pub(crate) fn has_several_workers() -> bool {
+    runtime::hubs_if_started().len() > 1
+}
+
+/// Lets others run. Never unwinds.
 #[cfg(feature = "monkey")]
 pub(crate) fn yield_uninterrupted(me: &Green) {
     me.yield_now();
-}
-
-#[cfg(feature = "monkey")]
-pub(crate) fn offload<R>(f: impl FnOnce() -> R) -> R {
-    f()
 }
 
 /// True in a green thread, which every task runs in.

@@ -171,9 +171,26 @@ pub(crate) fn probe() {
     }
 }
 
-/// The calling green thread has enough of its stack left to run another job on it.
-pub(super) fn has_room_for_one_more() -> bool {
-    here().is_some_and(|(_, left)| left > ROOM_FOR_ONE_MORE)
+/// As [`probe`], for `green`, the calling green thread, also if we don't know its stack.
+pub(super) fn probe_any(green: &Green) {
+    probe();
+    if green.stack_bottom == 0 {
+        touch_reserve();
+    }
+}
+
+/// Overflows now if less than RESERVE is left.
+#[inline(never)]
+fn touch_reserve() {
+    // Pages are touched from the top, one by one, so that the guard page is not jumped over.
+    std::hint::black_box([0u8; RESERVE]);
+}
+
+/// The calling green thread has enough of its stack left to run another job on it, one that asks
+/// for `stack_size` bytes if for any.
+pub(super) fn has_room_for_one_more(stack_size: Option<usize>) -> bool {
+    let needed = stack_size.unwrap_or(0).max(ROOM_FOR_ONE_MORE);
+    here().is_some_and(|(_, left)| left > needed)
 }
 
 /// Puts our handler in front of generator's, which is installed when the first coroutine starts:

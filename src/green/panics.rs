@@ -1,7 +1,8 @@
 //! Catches a task's panic, with the place where it happened.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
 use super::interrupt::Interruption;
@@ -46,7 +47,7 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        let place = PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten();
+        let place = take_place();
         if payload.is::<Interruption>() {
             return Panic::new(name, &"interrupted while it waited, for it had been ended", None);
         }
@@ -54,6 +55,30 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
         contain(|| drop(payload));
         panic
     })
+}
+
+fn take_place() -> Option<String> {
+    PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten()
+}
+
+/// A panic on its way to another thread.
+pub(crate) struct Carried {
+    payload: Box<dyn Any + Send>,
+    place: Option<String>,
+}
+
+/// Runs `f`, whose panic is to go on in another thread.
+pub(crate) fn carry<R>(f: impl FnOnce() -> R) -> Result<R, Carried> {
+    // What `f` left half done is seen by nobody before the panic goes on.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Carried { payload, place: take_place() })
+}
+
+impl Carried {
+    /// Has the panic go on here, as one that happened where it did. The hook is not called again.
+    pub(crate) fn resume(self) -> ! {
+        let _ = PLACE.try_with(|place| *place.borrow_mut() = self.place);
+        resume_unwind(self.payload)
+    }
 }
 
 /// Runs foreign code, such as a destructor, a waker or a logger, that must not end the thread it

@@ -1,6 +1,9 @@
 //! One backlog, the runners that it is fed to, at most `limit` jobs at a moment, and the books. A
-//! job runs in a green thread of its own: if it blocks, another runner goes on.
+//! job runs in a green thread of its own: if it blocks, another runner goes on. Jobs that are
+//! declared to be offloaded run on OS threads, from a lane of their own, in the same books.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
@@ -9,10 +12,15 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::backlog::{Backlog, Help};
 use super::job::{Dead, End, JobRef, Ran};
+use super::lane::{Demand, Lane, Taken};
+use super::lending::lend_to_any;
 use super::lobby::{Guest, Lobby};
+use super::offload::{Errand, Offloaded, as_errand, errand};
 use super::runner::Member;
 use super::thread::Green;
+use super::threads::Bell;
 use super::{Runtime, Waited, Waiter, block_or_interrupted, hub, overflow, panics};
+use crate::error::Reason;
 
 pub(crate) struct Pool {
     pub(super) id: u32,
@@ -24,13 +32,19 @@ pub(crate) struct Pool {
     pub(super) starved: AtomicBool,
     /// More than one job waits to begin. A hint, written under the lock.
     pub(super) has_choice: AtomicBool,
+    /// The same for the lane.
+    pub(super) lane_has_choice: AtomicBool,
 }
 
 pub(super) struct State {
     pub(super) backlog: Backlog<JobRef, Arc<Green>>,
-    /// What each runner runs, by its number, and who it is.
+    /// What runs on OS threads.
+    pub(super) lane: Lane<JobRef, Arc<Bell>>,
+    /// What each runner, or run of the lane, runs, by its number; and who the runner is.
     pub(super) running: Vec<Option<JobRef>>,
     pub(super) runners: Vec<Option<Arc<Green>>>,
+    /// How many of the numbers are the lane's.
+    offloaded: usize,
     pub(super) free_numbers: Vec<usize>,
     pub(super) books: Books,
     pub(super) closed: bool,
@@ -97,6 +111,8 @@ pub(super) struct Chores {
     wake: Vec<Waiter>,
     call: Vec<Arc<Green>>,
     spawn: Vec<(usize, usize)>,
+    ring: Vec<Arc<Bell>>,
+    lane_runs: usize,
 }
 
 impl Chores {
@@ -107,6 +123,10 @@ impl Chores {
         for (crew, number) in self.spawn {
             let shared = pool.clone();
             pool.runtime.hubs[crew].run_here(move || shared.spawn_runner(crew, number));
+        }
+        self.ring.into_iter().for_each(|bell| bell.ring());
+        for _ in 0..self.lane_runs {
+            pool.start_lane_run();
         }
     }
 }
@@ -133,8 +153,14 @@ impl Refused {
 }
 
 impl Pool {
-    /// `limit` jobs at a moment; `None`: as many as there can be green threads.
-    pub(crate) fn new(runtime: &'static Runtime, limit: Option<usize>) -> Arc<Pool> {
+    /// `limit` jobs at a moment; `None`: as many as there can be green threads. `offload_limit` for
+    /// those that are offloaded; `None`: as many as there may be OS threads for them.
+    pub(crate) fn new(
+        runtime: &'static Runtime,
+        limit: Option<usize>,
+        offload_limit: Option<usize>,
+    ) -> Arc<Pool> {
+        let most_threads = runtime.threads.limit();
         static NEXT_ID: AtomicU32 = AtomicU32::new(1);
         let pool = Arc::new(Pool {
             // ORDERING: Relaxed, only uniqueness matters.
@@ -143,8 +169,12 @@ impl Pool {
             limited: limit.is_some(),
             state: Mutex::new(State {
                 backlog: Backlog::new(runtime.hubs.len(), limit.unwrap_or(usize::MAX)),
+                // With more places than threads, its runs would only queue up before those of
+                // others.
+                lane: Lane::new(offload_limit.map_or(most_threads, |own| own.min(most_threads))),
                 running: Vec::new(),
                 runners: Vec::new(),
+                offloaded: 0,
                 free_numbers: Vec::new(),
                 books: Books::default(),
                 closed: false,
@@ -153,6 +183,7 @@ impl Pool {
             }),
             starved: AtomicBool::new(false),
             has_choice: AtomicBool::new(false),
+            lane_has_choice: AtomicBool::new(false),
         });
         pool.enlist();
         pool
@@ -194,11 +225,15 @@ impl Pool {
         }
         state.books.pushed += 1;
         state.books.waiting += 1;
-        let near = hub::current().map(|hub| hub.index);
-        state.backlog.push(job);
         let mut chores = None;
-        // If there can be no runner more, whoever ends next takes it.
-        let _ = self.muster(&mut state, near, &mut chores);
+        if job.meta().offload {
+            self.push_to_lane(&mut state, job, &mut chores);
+        } else {
+            let near = hub::current().map(|hub| hub.index);
+            state.backlog.push(job);
+            // If there can be no runner more, whoever ends next takes it.
+            let _ = self.muster(&mut state, near, &mut chores);
+        }
         self.note(&state);
         drop(state);
         if let Some(chores) = chores {
@@ -210,7 +245,7 @@ impl Pool {
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
     pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
         let me = Green::current();
-        let place = me.as_ref().and_then(Green::lend_to_any);
+        let place = lend_to_any(me.as_ref());
         let mut guest = Guest::default();
         let waited = block_or_interrupted(me.as_deref(), None, || {
             let mut state = self.state.lock();
@@ -240,7 +275,7 @@ impl Pool {
     /// [`Pool::runs_caller`].
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
         let me = Green::current();
-        let place = me.as_ref().and_then(Green::lend_to_any);
+        let place = lend_to_any(me.as_ref());
         let mut guest = Guest::default();
         let waited = block_or_interrupted(me.as_deref(), deadline, || {
             let mut state = self.state.lock();
@@ -261,15 +296,24 @@ impl Pool {
 
     /// True inside a job of this pool.
     pub(crate) fn runs_caller(&self) -> bool {
-        Green::current().is_some_and(|green| {
-            green.member.as_ref().is_some_and(|member| member.pool.id == self.id)
+        let is_runner =
+            |green: &Green| green.member.as_ref().is_some_and(|member| member.pool.id == self.id);
+        if let Some(green) = Green::current() {
+            return is_runner(&green);
+        }
+        errand().is_some_and(|errand| match &*errand {
+            Errand::For(green) => is_runner(green),
+            Errand::Task(task) => task.pool.id == self.id,
         })
     }
 
     /// Takes everything that waits out of the backlog, without running it.
     pub(crate) fn drain(&self) -> Vec<JobRef> {
         let mut state = self.state.lock();
-        let (jobs, stale) = state.backlog.drain();
+        let (mut jobs, mut stale) = state.backlog.drain();
+        let (offloaded, stale_too) = state.lane.drain();
+        jobs.extend(offloaded);
+        stale.extend(stale_too);
         state.books.waiting -= jobs.len();
         state.books.abandoned += jobs.len() as u64;
         self.note(&state);
@@ -363,7 +407,7 @@ impl Pool {
     /// May there be one green thread more, for this pool? Those whom somebody waits for, and the
     /// first of a pool, may be some more than the others.
     fn reserve_green(&self, state: &State) -> bool {
-        let is_first = state.running.len() == state.free_numbers.len();
+        let is_first = state.running.len() == state.free_numbers.len() + state.offloaded;
         self.runtime.reserve_green(is_first || state.backlog.has_urgent())
     }
 
@@ -391,7 +435,7 @@ impl Pool {
                 dismissed: AtomicBool::new(false),
                 inline: Mutex::new(Vec::new()),
             };
-            Green::adopt(hub, Some(member), stack_bottom).run_jobs();
+            Green::adopt(hub, Some(member), stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
             log::warn!(
@@ -424,6 +468,141 @@ impl Pool {
             wake_later(chores, state.for_idle.drain());
         }
         state.running[number].take()
+    }
+
+    #[cold]
+    fn push_to_lane(&self, state: &mut State, job: JobRef, chores: &mut SomeChores) {
+        state.lane.push(job);
+        self.staff_lane(state, chores);
+    }
+
+    /// Notes as chores the runs and calls that the lane asks for, and refreshes its hint.
+    pub(super) fn staff_lane(&self, state: &mut State, chores: &mut SomeChores) {
+        // ORDERING: Relaxed, as in `note`.
+        self.lane_has_choice.store(state.lane.has_choice(), Ordering::Relaxed);
+        loop {
+            match state.lane.demand() {
+                Demand::None => return,
+                Demand::Run => chores.get_or_insert_default().lane_runs += 1,
+                Demand::Call(returning) => chores.get_or_insert_default().ring.push(returning),
+            }
+        }
+    }
+
+    fn start_lane_run(self: &Arc<Pool>) {
+        let pool = self.clone();
+        if self.runtime.threads.submit(Box::new(move || pool.run_from_lane())).is_err() {
+            self.refuse_lane();
+        }
+    }
+
+    /// The lane's next job, entered as running, with the number it has; and what is to be let go
+    /// of without the lock. None if there is none: then its place is given back.
+    fn take_from_lane(
+        &self,
+        state: &mut State,
+        chores: &mut SomeChores,
+    ) -> (Option<(JobRef, usize)>, Vec<JobRef>) {
+        let mut stale = Vec::new();
+        loop {
+            match state.lane.take() {
+                Taken::Stale(job) => stale.push(job),
+                Taken::Nothing => return (None, stale),
+                Taken::Job(job) => {
+                    let number = state.number();
+                    state.offloaded += 1;
+                    state.running[number] = Some(job.clone());
+                    state.books.waiting -= 1;
+                    state.books.begun += 1;
+                    if !state.for_room.is_empty() {
+                        wake_later(chores, state.for_room.pop());
+                    }
+                    return (Some((job, number)), stale);
+                }
+            }
+        }
+    }
+
+    /// Runs one job of the lane, on an OS thread. Only one: those of others wait, too.
+    fn run_from_lane(self: Arc<Pool>) {
+        let mut state = self.state.lock();
+        let mut chores = None;
+        let (job, stale) = self.take_from_lane(&mut state, &mut chores);
+        self.staff_lane(&mut state, &mut chores);
+        drop(state);
+        panics::contain(|| drop(stale));
+        if let Some(chores) = chores {
+            chores.run(&self);
+        }
+        let Some((job, number)) = job else { return };
+        let task = Offloaded { pool: self.clone(), has_place: Cell::new(true) };
+        let errand = Rc::new(Errand::Task(task));
+        let ran = as_errand(errand.clone(), || job.run());
+        panics::contain(|| drop(job));
+        let Errand::Task(task) = &*errand else { return };
+        let mut chores = None;
+        let mut state = self.state.lock();
+        let done = self.settle_offloaded(&mut state, number, ran, &mut chores);
+        if task.has_place.get() {
+            state.lane.give_place();
+        }
+        self.staff_lane(&mut state, &mut chores);
+        drop(state);
+        panics::contain(|| drop(done));
+        if let Some(chores) = chores {
+            chores.run(&self);
+        }
+    }
+
+    fn settle_offloaded(
+        &self,
+        state: &mut State,
+        number: usize,
+        ran: Ran,
+        chores: &mut SomeChores,
+    ) -> Option<JobRef> {
+        state.free_numbers.push(number);
+        state.offloaded -= 1;
+        self.settle(state, number, ran, chores)
+    }
+
+    /// There is no thread for a run that was asked for, and no other one that might do it later:
+    /// all jobs that wait are refused.
+    #[cold]
+    fn refuse_lane(self: &Arc<Pool>) {
+        const WHY: &str = "it is to run on an OS thread, and the system refuses even one";
+        let mut again = true;
+        while again {
+            let mut chores = None;
+            let mut state = self.state.lock();
+            let (job, stale) = self.take_from_lane(&mut state, &mut chores);
+            drop(state);
+            panics::contain(|| drop(stale));
+            again = job.is_some();
+            if let Some((job, number)) = job {
+                panics::contain(|| {
+                    log::error!("task {} #{} was not taken on: {WHY}", job.meta().name, job.id());
+                });
+                job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
+                let mut state = self.state.lock();
+                self.settle_offloaded(&mut state, number, Ran::Failed, &mut chores);
+                state.lane.give_place();
+                again = loop {
+                    match state.lane.demand() {
+                        Demand::None => break false,
+                        Demand::Run => break true,
+                        Demand::Call(returning) => {
+                            chores.get_or_insert_default().ring.push(returning);
+                        }
+                    }
+                };
+                drop(state);
+                panics::contain(|| drop(job));
+            }
+            if let Some(chores) = chores {
+                chores.run(self);
+            }
+        }
     }
 
     /// The stack of `runner` overflowed: nothing of it will run again.

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::backlog::Next;
-use super::job::Job;
-use super::overflow;
+use super::job::{End, Job, JobRef, Ran};
 use super::pool::{Pool, call_later, wake_later};
+use super::runtime::{Left, Runtime};
 use super::thread::Green;
+use super::{overflow, panics};
+use crate::error::Reason;
 
 /// Idle runners above this number end. Each holds the pages of its stack that it has touched.
 const MOST_IDLE: usize = 1_000;
@@ -26,6 +28,20 @@ pub(crate) struct Member {
     pub(super) inline: Mutex<Vec<usize>>,
 }
 
+impl Member {
+    /// For whoever goes on in its place.
+    fn inherit(&self) -> Member {
+        Member {
+            pool: self.pool.clone(),
+            number: self.number,
+            // ORDERING: Relaxed, only the two runners touch it, one after the other.
+            has_place: AtomicBool::new(self.has_place.load(Ordering::Relaxed)),
+            dismissed: AtomicBool::new(false),
+            inline: Mutex::new(Vec::new()),
+        }
+    }
+}
+
 /// What a runner does next, without the lock.
 enum Do {
     Run(*const dyn Job),
@@ -36,14 +52,24 @@ enum Do {
 }
 
 impl Green {
-    /// The life of a runner.
-    pub(super) fn run_jobs(self: Arc<Green>) {
-        let Some(member) = &self.member else { return };
+    /// The life of a runner, which may begin with a job that it inherited.
+    pub(super) fn run_jobs(self: Arc<Green>, first: Option<JobRef>) -> Left {
+        let Some(member) = &self.member else { return Left::Nobody };
         let pool = &member.pool;
         let crew = self.hub.index;
-        let mut standby = true;
+        let is_oversized = self.stack_size > pool.runtime.stack_size();
+        let mut standby = first.is_none();
         let mut ran = None;
         pool.state.lock().runners[member.number] = Some(self.clone());
+        if let Some(job) = first {
+            let running: *const dyn Job = &*job;
+            // If the stack overflows, what is on it is never dropped.
+            drop(job);
+            overflow::enter(&self);
+            // SAFETY: as below.
+            ran = Some(unsafe { (*running).run() });
+            self.hub.come_home(&self.coroutine);
+        }
         loop {
             let mut chores = None;
             let mut done = None;
@@ -87,7 +113,8 @@ impl Green {
                 }
                 Next::Yield => Do::Yield,
                 Next::Rest => {
-                    let most = if state.closed { 0 } else { MOST_IDLE };
+                    // A large stack is not kept for what comes next: it may not need one.
+                    let most = if state.closed || is_oversized { 0 } else { MOST_IDLE };
                     if state.backlog.no_rest(crew, most) {
                         state.free(member.number);
                         Do::End
@@ -106,10 +133,21 @@ impl Green {
                     if pool.limited {
                         member.has_place.store(true, Ordering::Relaxed);
                     }
-                    overflow::enter(&self);
                     // SAFETY: the pool holds the job in `running` until this runner settles it,
-                    // which is the next thing it does, or until the runner is dead.
-                    ran = Some(unsafe { (*job).run() });
+                    // which is the next thing it does, or until the runner, or the successor that
+                    // it leaves the job to, is dead.
+                    let job = unsafe { &*job };
+                    if let Some(size) =
+                        Runtime::larger_stack(job.meta().stack_size, self.stack_size)
+                    {
+                        if Green::leave_to_successor(member, job, size) {
+                            return Left::Successor;
+                        }
+                        ran = Some(Ran::Failed);
+                        continue;
+                    }
+                    overflow::enter(&self);
+                    ran = Some(job.run());
                     self.hub.come_home(&self.coroutine);
                     if self.hub.tick() {
                         pool.state.lock().backlog.step_aside(crew);
@@ -124,12 +162,31 @@ impl Green {
                     // ORDERING: Relaxed, the call that ended the sleep orders it.
                     if member.dismissed.load(Ordering::Relaxed) {
                         pool.state.lock().free(member.number);
-                        return;
+                        return Left::Nobody;
                     }
                     standby = true;
                 }
-                Do::End => return,
+                Do::End => return Left::Nobody,
             }
         }
+    }
+
+    /// Has another runner, with a stack of `size` bytes, go on in place of this one, with its
+    /// number, its place, and the job that it is to run. Gives false if that stack can't be had:
+    /// then the job is refused.
+    #[cold]
+    fn leave_to_successor(member: &Member, job: &dyn Job, size: usize) -> bool {
+        let first = member.pool.state.lock().running[member.number].clone();
+        let heir = member.inherit();
+        let spawned = member.pool.runtime.spawn_successor(size, move |hub, stack| {
+            Green::adopt(hub, Some(heir), stack).run_jobs(first)
+        });
+        let Err(why) = spawned else { return true };
+        let why = format!("no stack of {size} bytes can be had: {why}");
+        panics::contain(|| {
+            log::error!("task {} #{} was not taken on: {why}", job.meta().name, job.id());
+        });
+        job.abandon(End::Rejected(Reason::Runtime(why).into()));
+        false
     }
 }

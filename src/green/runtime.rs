@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
 use super::pool::Pool;
+use super::threads::Threads;
 use super::{overflow, panics};
 use crate::error::Error;
 
@@ -17,6 +18,17 @@ const LEAST_STACK: usize = 64 * 1024;
 
 /// Enough for https with rustls. Only the pages that are touched are paid for.
 const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 };
+
+/// The largest stack that may be asked for.
+const MOST_STACK: usize = 1 << 30;
+
+/// How many OS threads for what is offloaded there may be at a moment. Most of them wait, for a
+/// disk or a server: more than there are processors, fewer than the connections and descriptors
+/// that such things usually are allowed.
+const DEFAULT_THREADS: usize = 128;
+
+/// As many as one can sensibly want: each takes a stack and a process number.
+const MOST_THREADS: usize = 10_000;
 
 /// How many coroutines may keeps ready. We recycle our own, and each that it makes at start-up
 /// costs 13 us and two pages.
@@ -27,6 +39,8 @@ static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
 /// The process's green-thread runtime. Started by the first use of it, and never stopped.
 pub(crate) struct Runtime {
     pub(crate) hubs: Vec<&'static Hub>,
+    /// For what is offloaded.
+    pub(crate) threads: Threads,
     stack_size: usize,
     /// How many green threads there may be; above the lower mark only for jobs that are waited
     /// for, so that those who wait don't take the place of those that they wait for.
@@ -44,6 +58,7 @@ pub(crate) struct Runtime {
 pub struct RuntimeBuilder {
     workers: usize,
     stack_size: usize,
+    offload_threads: usize,
 }
 
 /// Settings for the process's green-thread runtime, to be made before anything else of the
@@ -55,7 +70,18 @@ pub struct RuntimeBuilder {
 /// # Ok::<(), minihuey::Error>(())
 /// ```
 pub fn runtime() -> RuntimeBuilder {
-    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK }
+    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK, offload_threads: DEFAULT_THREADS }
+}
+
+/// Says what is wrong with a stack of so many bytes.
+pub(crate) fn check_stack_size(bytes: usize) -> Result<(), String> {
+    if (LEAST_STACK..=MOST_STACK).contains(&bytes) {
+        return Ok(());
+    }
+    Err(format!(
+        "stack_size: {bytes} bytes were asked for; expected {LEAST_STACK} (64 KiB) to {MOST_STACK} \
+         (1 GiB)"
+    ))
 }
 
 impl RuntimeBuilder {
@@ -77,10 +103,21 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How many OS threads at a moment run what is offloaded; 128 unless set, 1 to 10,000.
+    ///
+    /// They are made when they are needed, end when they were idle for 10 s, and are called
+    /// `minihuey-offload`. One that waits for a task's result does not count meanwhile, so that
+    /// what it waits for can run.
+    pub fn offload_threads(mut self, threads: usize) -> RuntimeBuilder {
+        self.offload_threads = threads;
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for no workers, or a stack under 64 KiB or over 1 GiB;
+    /// [`Error::Misconfigured`] for no workers, no threads to offload to, or a stack under 64 KiB
+    /// or over 1 GiB;
     /// [`Error::Runtime`] if it runs already, or can't be started.
     pub fn start(self) -> Result<(), Error> {
         if self.workers == 0 || self.workers > 1024 {
@@ -89,17 +126,17 @@ impl RuntimeBuilder {
                 self.workers
             )));
         }
-        if !(LEAST_STACK..=1 << 30).contains(&self.stack_size) {
+        check_stack_size(self.stack_size).map_err(Error::Misconfigured)?;
+        if !(1..=MOST_THREADS).contains(&self.offload_threads) {
             return Err(Error::Misconfigured(format!(
-                "stack_size: {} bytes were asked for; expected {LEAST_STACK} (64 KiB) to {} (1 GiB)",
-                self.stack_size,
-                1 << 30
+                "offload_threads: {} were asked for; expected 1 to {MOST_THREADS}",
+                self.offload_threads
             )));
         }
         let mut ours = false;
         let runtime = RUNTIME.get_or_init(|| {
             ours = true;
-            Runtime::start(self.workers, self.stack_size)
+            Runtime::start(&self)
         });
         match runtime {
             Err(why) => Err(Error::Runtime(why.clone())),
@@ -122,7 +159,7 @@ impl Runtime {
             Runtime::start_from_coroutine();
         }
         RUNTIME
-            .get_or_init(|| Runtime::start(1, DEFAULT_STACK))
+            .get_or_init(|| Runtime::start(&runtime()))
             .as_ref()
             .map_err(|why| Error::Runtime(why.clone()))
     }
@@ -133,7 +170,7 @@ impl Runtime {
         static STARTED: Once = Once::new();
         STARTED.call_once(|| {
             let start = || {
-                RUNTIME.get_or_init(|| Runtime::start(1, DEFAULT_STACK));
+                RUNTIME.get_or_init(|| Runtime::start(&runtime()));
             };
             if let Err(error) = std::thread::Builder::new().spawn(start) {
                 let _ = RUNTIME.set(Err(error.to_string()));
@@ -147,18 +184,19 @@ impl Runtime {
         may::coroutine::yield_now();
     }
 
-    fn start(workers: usize, stack_size: usize) -> Result<Runtime, String> {
+    fn start(settings: &RuntimeBuilder) -> Result<Runtime, String> {
         panics::install_hook();
-        let stack_size = stack_size.next_multiple_of(page_size());
         // A panic of may's means that the system refused a thread or a descriptor.
-        catch_unwind(|| Runtime::start_workers(workers, stack_size)).unwrap_or_else(|_| {
+        catch_unwind(|| Runtime::start_workers(settings)).unwrap_or_else(|_| {
             Err("the green-thread runtime can't be started: the system refuses a thread, a \
                  descriptor or memory (see the panic on standard error)"
                 .to_owned())
         })
     }
 
-    fn start_workers(workers: usize, stack_size: usize) -> Result<Runtime, String> {
+    fn start_workers(settings: &RuntimeBuilder) -> Result<Runtime, String> {
+        let workers = settings.workers;
+        let stack_size = settings.stack_size.next_multiple_of(page_size());
         may::config()
             .set_workers(workers)
             .set_stack_size(stack_size / size_of::<usize>())
@@ -211,6 +249,7 @@ impl Runtime {
         overflow::make_registry(most);
         Ok(Runtime {
             hubs,
+            threads: Threads::new(settings.offload_threads),
             stack_size,
             most,
             most_at_ease: most / 4 * 3,
@@ -218,6 +257,17 @@ impl Runtime {
             starved: Mutex::new(Vec::new()),
             has_starved: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn stack_size(&self) -> usize {
+        self.stack_size
+    }
+
+    /// How many bytes of stack `asked` for is, if that is more than `has`: in whole pages.
+    #[inline]
+    pub(super) fn larger_stack(asked: Option<usize>, has: usize) -> Option<usize> {
+        let asked = asked?.next_multiple_of(page_size());
+        (asked > has).then_some(asked)
     }
 
     /// Counts one green thread more, if there may be one.
@@ -267,20 +317,40 @@ impl Runtime {
     /// its hub, and the lowest address and the size of its stack.
     pub(super) fn spawn_reserved(
         &'static self,
-        body: impl FnOnce(&'static Hub, (usize, usize)) + Send + 'static,
+        body: impl FnOnce(&'static Hub, (usize, usize)) -> Left + Send + 'static,
+    ) -> Result<(), String> {
+        // ORDERING: Relaxed: it frees nothing that others could not have.
+        self.spawn_counted(self.stack_size, body)
+            .inspect_err(|_| _ = self.live.fetch_sub(1, Ordering::Relaxed))
+    }
+
+    /// Makes a green thread with a stack of `size` bytes, in whole pages, in place of the calling
+    /// one, which then must end as [`Left::Successor`].
+    pub(super) fn spawn_successor(
+        &'static self,
+        size: usize,
+        body: impl FnOnce(&'static Hub, (usize, usize)) -> Left + Send + 'static,
+    ) -> Result<(), String> {
+        self.spawn_counted(size, body)
+    }
+
+    /// As `spawn_reserved`, but leaves the count to the caller.
+    fn spawn_counted(
+        &'static self,
+        size: usize,
+        body: impl FnOnce(&'static Hub, (usize, usize)) -> Left + Send + 'static,
     ) -> Result<(), String> {
         let Some(hub) = hub::current() else {
             unreachable!("green threads are made on the worker that they run on");
         };
-        let size = self.stack_size;
         let start = move || {
             // It was resumed on top of whoever makes it: wait for the worker's own turn.
             may::coroutine::park();
             let here = 0u8;
             // Above this frame are some hundred bytes of generator's: less than a page.
             let top = (&raw const here as usize).next_multiple_of(page_size());
-            let _end = EndOfGreen(self);
-            body(hub, (top - size, size));
+            let mut end = EndOfGreen(self, Left::Nobody);
+            end.1 = body(hub, (top - size, size));
         };
         // SAFETY: green threads never leave their worker (every unpark goes through the hub's own
         // thread), so thread-locals are sound; a stack overflow is caught by the guard page.
@@ -293,8 +363,6 @@ impl Runtime {
                 Ok(())
             }
             failed => {
-                // ORDERING: Relaxed: it frees nothing that others could not have.
-                self.live.fetch_sub(1, Ordering::Relaxed);
                 let why = failed.map(|spawned| spawned.map(drop));
                 Err(match why {
                     Ok(Err(error)) => error.to_string(),
@@ -325,17 +393,28 @@ impl Runtime {
             let green = super::Green::adopt(hub, None, stack);
             overflow::enter(&green);
             panics::contain(body);
+            Left::Nobody
         })
     }
 }
 
+/// Who is there in place of a green thread that ends.
+#[derive(PartialEq, Eq)]
+pub(super) enum Left {
+    Nobody,
+    /// One with another stack, which is counted from now on.
+    Successor,
+}
+
 /// To be dropped when a green thread ends, however it does (but for an overflow).
-struct EndOfGreen(&'static Runtime);
+struct EndOfGreen(&'static Runtime, Left);
 
 impl Drop for EndOfGreen {
     fn drop(&mut self) {
         overflow::leave();
-        self.0.release_green();
+        if self.1 == Left::Nobody {
+            self.0.release_green();
+        }
     }
 }
 

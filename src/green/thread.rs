@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use may::coroutine::Coroutine;
+use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
 use super::overflow;
 use super::runner::Member;
+use super::threads::Bell;
 use super::waiter::Waiter;
 
 /// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the
@@ -23,6 +25,9 @@ pub(crate) struct Green {
     called: AtomicBool,
     /// Somebody ended a job that it runs; see `interrupt`. Changed under the pool's lock.
     pub(super) interrupted: AtomicBool,
+    /// An OS thread that waits for it in this one's name: see [`Green::sleep_until_called_as`].
+    proxy: Mutex<Option<Arc<Bell>>>,
+    has_proxy: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
     pub(super) stack_bottom: usize,
     pub(super) stack_size: usize,
@@ -48,6 +53,8 @@ impl Green {
             member,
             called: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            proxy: Mutex::new(None),
+            has_proxy: AtomicBool::new(false),
             stack_bottom,
             stack_size,
             next_overflowed: AtomicPtr::default(),
@@ -142,6 +149,31 @@ impl Green {
     pub(super) fn call(&self) {
         // ORDERING: Release, so that what the caller did before is seen by whom it calls.
         self.called.store(true, Ordering::Release);
+        // ORDERING: Relaxed: the proxy listed this green thread, under the pool's lock, after it
+        // had set this, and whoever calls found it there.
+        if self.has_proxy.load(Ordering::Relaxed)
+            && let Some(proxy) = self.proxy.lock().take()
+        {
+            proxy.ring();
+        }
         self.unpark();
+    }
+
+    /// An OS thread that runs a part of this green thread, which is parked, is to be called in
+    /// its place. To be told before the green thread is listed anywhere.
+    pub(super) fn set_proxy(&self, bell: Arc<Bell>) {
+        *self.proxy.lock() = Some(bell);
+        self.has_proxy.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes back what `set_proxy` said, unless it was called: then that call is spent here.
+    /// Blocks the OS thread until it is called, if `wait`s.
+    pub(super) fn end_proxy(&self, bell: &Bell, wait: bool) {
+        if wait {
+            bell.wait();
+            self.called.store(false, Ordering::Relaxed);
+        }
+        self.proxy.lock().take();
+        self.has_proxy.store(false, Ordering::Relaxed);
     }
 }

@@ -7,9 +7,11 @@ use std::time::Instant;
 use libc::{sockaddr, socklen_t};
 
 use super::descriptors::{self, Kind};
+use super::elsewhere::elsewhere;
 use super::gate::{self, Caller, Patience, Pauses, Waited};
 use super::polling::is_ready;
 use super::raw;
+use crate::green;
 
 /// std asks for 128. Green threads connect by thousands in one go, before the one that accepts
 /// comes to run; what the queue can't hold is sent again a second later.
@@ -134,6 +136,9 @@ pub unsafe extern "C" fn accept4(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let call = || noted(unsafe { raw::accept4(fd, address, len, flags) });
+    if !gate::is_open() && gate::is_patched() {
+        descriptors::note_contested(fd);
+    }
     if !gate::is_open() || descriptors::kind(fd) != Kind::Socket || raw::is_nonblocking(fd) {
         return call();
     }
@@ -144,6 +149,10 @@ pub unsafe extern "C" fn accept4(
             Waited::AsItWas => return call(),
             Waited::Failed(errno) => return raw::fail(errno),
         }
+    }
+    // Somebody else may take the connection before this call does, which then would block.
+    if descriptors::is_contested(fd) || green::has_several_workers() {
+        return elsewhere(call);
     }
     call()
 }

@@ -12,6 +12,9 @@ const SOCKET: u8 = 1;
 const PIPE: u8 = 2;
 const OTHER: u8 = 3;
 
+/// Beside [`SOCKET`].
+const CONTESTED: u8 = 1 << 7;
+
 /// What a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -58,7 +61,7 @@ pub fn kind(fd: c_int) -> Kind {
         return Kind::Other;
     }
     let Some(entry) = entry(fd) else { return of_file_type(raw::file_type(fd)) };
-    match entry.load(Ordering::Relaxed) {
+    match entry.load(Ordering::Relaxed) & !CONTESTED {
         SOCKET => Kind::Socket,
         PIPE => Kind::Pipe,
         OTHER => Kind::Other,
@@ -92,6 +95,20 @@ pub fn note(fd: c_int, kind: Kind) {
         };
         entry.store(byte, Ordering::Relaxed);
     }
+}
+
+/// An OS thread accepts connections from it.
+pub fn note_contested(fd: c_int) {
+    if let Some(entry) = entry(fd)
+        && kind(fd) == Kind::Socket
+    {
+        entry.fetch_or(CONTESTED, Ordering::Relaxed);
+    }
+}
+
+/// [`note_contested`] was called since it was opened.
+pub fn is_contested(fd: c_int) -> bool {
+    entry(fd).is_some_and(|entry| entry.load(Ordering::Relaxed) & CONTESTED != 0)
 }
 
 /// The descriptor is about to be closed.

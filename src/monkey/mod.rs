@@ -55,6 +55,7 @@ mod children;
 mod closing;
 mod connect;
 mod descriptors;
+mod elsewhere;
 mod gate;
 mod names;
 mod parts;

@@ -7,9 +7,7 @@ use std::sync::OnceLock;
 
 use libc::{addrinfo, sockaddr, socklen_t};
 
-use super::gate::{self, Caller};
-use super::raw;
-use crate::green;
+use super::elsewhere::elsewhere;
 
 type GetAddrInfo = unsafe extern "C" fn(
     *const c_char,
@@ -34,36 +32,6 @@ fn next(name: &'static std::ffi::CStr, found: &'static OnceLock<usize>) -> Optio
     let find = || unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } as usize;
     let found = *found.get_or_init(find);
     (found != 0).then_some(found as *mut c_void)
-}
-
-/// A pointer that may go to the OS thread that works for its owner, who waits meanwhile.
-#[derive(Clone, Copy)]
-struct Lent<T>(T);
-
-// SAFETY: the owner is suspended until the other thread is done: see `offload`.
-unsafe impl<T> Send for Lent<T> {}
-
-impl<T: Copy> Lent<T> {
-    /// As a method, so that a closure takes the whole.
-    fn get(&self) -> T {
-        self.0
-    }
-}
-
-/// Makes `call` on an OS thread, with its errno brought back.
-fn elsewhere(call: impl Fn() -> c_int) -> c_int {
-    if gate::is_open()
-        && let Caller::Green(_) = gate::caller()
-    {
-        let call = Lent(&call);
-        let (done, errno) = green::offload(|| {
-            let call = call.get();
-            (call(), raw::errno())
-        });
-        raw::fail::<c_int>(errno);
-        return done;
-    }
-    call()
 }
 
 /// As `getaddrinfo` in C.

@@ -131,7 +131,7 @@ impl<T: 'static> Receiver<T> {
 
     fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
         let me = Green::current();
-        let place = me.as_ref().and_then(|me| me.lend(|| self.as_job()));
+        let place = green::lend(me.as_ref(), || self.as_job());
         // In most cases one round of the worker brings it, and that is cheaper than to park.
         if let Some(me) = &me {
             me.yield_now();

@@ -63,9 +63,8 @@ fn a_hundred_tasks_offload_queries_to_postgres_at_once() {
     let Some(server) = or_skip(Postgres::start()) else { return };
     let config = server.config();
     let run = together(100, move |number| {
-        let config = config.clone();
         let number = i32::try_from(number).unwrap();
-        offload(move || {
+        minihuey::offload(|| {
             let mut client = config.connect(postgres::NoTls)?;
             let row = client.query_one("SELECT $1 * 2, pg_sleep(0.2)", &[&number])?;
             row.try_get::<_, i32>(0)
@@ -73,8 +72,4 @@ fn a_hundred_tasks_offload_queries_to_postgres_at_once() {
     });
     run.assert_together(100 * Duration::from_millis(200));
     assert_eq!(run.values, (0..100).map(|number| number * 2).collect::<Vec<_>>());
-}
-
-fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    std::thread::spawn(f).join().unwrap()
 }

@@ -1,0 +1,74 @@
+//! A system that gives no thread and no large stack more: a process of its own, which limits its
+//! own memory.
+
+use std::fs;
+use std::time::Duration;
+
+use minihuey::{MiniHuey, Reason, TaskError, offload};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
+fn limit_memory(more: Option<u64>) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+    let most = more.map_or(libc::RLIM_INFINITY, |more| kilobytes * 1024 + more);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the struct is valid.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(result: Result<T, TaskError>, expected: &str) {
+    let Err(TaskError::Rejected(why)) = result else { panic!("{result:?}") };
+    let Reason::Runtime(text) = why.reason() else { panic!("{why}") };
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn what_the_system_refuses_is_told_and_all_goes_on() {
+    let huey = MiniHuey::builder("refused").pool_size(1).offload_size(2).build();
+    let here = std::thread::current().id();
+    let small = huey.task("small", move || std::thread::current().id() != here);
+    let part = huey.task("part", move |n: u64| offload(|| 2 * n));
+    let whole = huey.task("whole", |n: u64| n + 1).offload();
+    let large = huey.task("large", |n: u64| n + 2).stack_size(64 << 20);
+    assert!(small.call(()).get().unwrap());
+
+    // Less than the stack of a thread; enough for what else is needed.
+    limit_memory(Some(1 << 20));
+    assert_eq!(part.call((1,)).get().unwrap(), 2, "in the green thread itself");
+    let results: Vec<_> = (0..10).map(|n| whole.call((n,))).collect();
+    for mut result in results {
+        assert_refused(result.get_timeout(LIMIT), "the system refuses even one");
+    }
+    for n in 0..3 {
+        assert_refused(large.call((n,)).get(), "no stack of 67108864 bytes can be had");
+        assert!(small.call(()).get().unwrap());
+    }
+    huey.join(LIMIT).unwrap();
+    let stats = huey.stats();
+    assert_eq!((stats.running, stats.backlog, stats.abandoned), (0, 0, 13));
+
+    limit_memory(None);
+    assert_eq!(whole.call((1,)).get().unwrap(), 2);
+    assert_eq!(large.call((1,)).get().unwrap(), 3);
+    assert_eq!(part.call((1,)).get().unwrap(), 2);
+
+    // One thread is there: what can't have another one waits for it.
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = std::sync::Mutex::new(receiver);
+    let hold = huey.task("hold", move || receiver.lock().unwrap().recv().unwrap()).offload();
+    let held = hold.call(());
+    while huey.stats().backlog > 0 {
+        std::thread::yield_now();
+    }
+    limit_memory(Some(1 << 20));
+    let mut waits = whole.call((5,));
+    assert!(!waits.wait_timeout(Duration::from_millis(50)));
+    sender.send(()).unwrap();
+    held.get().unwrap();
+    assert_eq!(waits.get_timeout(LIMIT).unwrap(), 6);
+    limit_memory(None);
+}
