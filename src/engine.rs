@@ -116,6 +116,11 @@ pub struct Stats {
     pub timed_out: u64,
     /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
     pub abandoned: u64,
+    /// How often a task was found to hold its worker for longer than the runtime's
+    /// `hold_threshold`; see [`runtime`](crate::runtime).
+    pub held: u64,
+    /// The longest that a task which was found so held its worker.
+    pub longest_hold: Duration,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
     pub skipped: u64,
@@ -157,13 +162,18 @@ impl Engine {
         if self.names.lock().insert(name.to_owned()) {
             return Ok(());
         }
-        let problem = format!(
-            "{:?}: two tasks are called {name:?}; expected a name of its own for each",
-            self.name
-        );
+        Err(self
+            .refuse(&format!("two tasks are called {name:?}; expected a name of its own for each")))
+    }
+
+    /// Notes that a declaration is wrong: calls of that task are to be refused; `start` refuses,
+    /// too.
+    pub(crate) fn refuse(&self, why: &str) -> Rejection {
+        let problem = format!("{:?}: {why}", self.name);
         log::error!("{problem}");
+        probe();
         self.problems.lock().push(problem.clone());
-        Err(Reason::Misconfigured(problem).into())
+        Reason::Misconfigured(problem).into()
     }
 
     #[inline]
@@ -371,6 +381,8 @@ impl Engine {
             cancelled: pooled.cancelled + immediate.cancelled,
             timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
+            held: pooled.held,
+            longest_hold: pooled.longest_hold,
             skipped: marks.missed + marks.overlapped,
             worst_lateness: marks.worst_late,
         }

@@ -18,10 +18,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::job::{End, Job};
+use super::job::{End, Job, JobRef};
 use super::pool::{Pool, State};
 use super::thread::Green;
 use super::waiter::{Waited, Waiter};
@@ -58,11 +59,22 @@ pub(crate) fn cancel(job: &dyn Job) -> bool {
 
 /// As `cancel`, for several; gives how many it has ended.
 pub(crate) fn cancel_all<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>) -> usize {
+    end_all(jobs, &|| End::Cancelled, &|job| {
+        log::debug!("cancelled {} #{}", job.meta().name, job.id());
+    })
+}
+
+/// Ends several jobs from outside, as `end` says; gives how many. `report` hears of each.
+pub(super) fn end_all<'a>(
+    jobs: impl IntoIterator<Item = &'a dyn Job>,
+    end: &dyn Fn() -> End,
+    report: &dyn Fn(&dyn Job),
+) -> usize {
     overflow::probe();
     let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
     for job in jobs {
-        if job.abandon(End::Cancelled) {
-            panics::contain(|| log::debug!("cancelled {} #{}", job.meta().name, job.id()));
+        if job.abandon(end()) {
+            panics::contain(|| report(job));
             ended.entry(job.pool()).or_default().push(job);
         }
     }
@@ -81,11 +93,11 @@ impl Pool {
         POOLS.lock().insert(self.id, Arc::downgrade(self));
     }
 
-    fn by_id(id: u32) -> Option<Arc<Pool>> {
+    pub(super) fn by_id(id: u32) -> Option<Arc<Pool>> {
         POOLS.lock().get(&id)?.upgrade()
     }
 
-    /// These jobs were cancelled: those that wait to run wait no longer, those that run are
+    /// These jobs were ended: those that wait to run wait no longer, those that run are
     /// interrupted.
     fn withdraw(&self, jobs: &[&dyn Job]) {
         let mut begun = Vec::new();
@@ -167,13 +179,42 @@ impl Green {
     /// unwind.
     #[cold]
     fn has_abandoned_job(&self) -> bool {
-        let Some(member) = &self.member else { return false };
+        self.running_job().is_some_and(|job| job.abandoned().is_some())
+    }
+
+    /// The job that this green thread runs, on top of others if there are several.
+    fn running_job(&self) -> Option<JobRef> {
+        let member = self.member.as_ref()?;
         overflow::probe();
-        let state = member.pool.state.lock();
+        // No job runs with the lock held, so whoever holds it lets go of it soon; but this may be
+        // called by one who watches a worker that does not go on.
+        let state = member.pool.state.try_lock_for(Duration::from_millis(100))?;
         let number = member.inline.lock().last().copied().unwrap_or(member.number);
-        state
-            .running
-            .get(number)
-            .is_some_and(|job| job.as_ref().is_some_and(|job| job.abandoned().is_some()))
+        state.running.get(number)?.clone()
+    }
+
+    /// As `running_job`, and the pool that it is of. For the watchdog.
+    pub(super) fn running_task(&self) -> Option<(JobRef, Arc<Pool>)> {
+        Some((self.running_job()?, self.member.as_ref()?.pool.clone()))
+    }
+}
+
+impl Pool {
+    /// The job with this number, which is running: in `runner`, or, if that has another one, in
+    /// any of the pool.
+    pub(super) fn find_running(&self, runner: Option<&Green>, id: u64) -> Option<JobRef> {
+        let own = runner.and_then(Green::running_job).filter(|job| job.id() == id);
+        own.or_else(|| self.running().into_iter().find(|job| job.id() == id))
+    }
+
+    /// A job was found to hold its worker.
+    pub(super) fn count_hold(&self) {
+        self.state.lock().books.held += 1;
+    }
+
+    /// One that did has let go of it.
+    pub(super) fn count_longest_hold(&self, held: Duration) {
+        let longest = &mut self.state.lock().books.longest_hold;
+        *longest = held.max(*longest);
     }
 }

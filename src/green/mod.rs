@@ -19,6 +19,7 @@
 //! # Ok::<(), minihuey::Error>(())
 //! ```
 
+mod activity;
 mod backlog;
 mod hub;
 mod interrupt;
@@ -33,6 +34,8 @@ mod runtime;
 mod thread;
 mod timers;
 mod waiter;
+mod watch;
+mod watchdog;
 
 use std::time::{Duration, Instant};
 
@@ -49,6 +52,7 @@ pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
 #[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
+pub(crate) use watchdog::set_deadline;
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

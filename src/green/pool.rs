@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -67,6 +67,9 @@ pub(crate) struct Books {
     pub(crate) cancelled: u64,
     pub(crate) timed_out: u64,
     pub(crate) abandoned: u64,
+    /// How often a job held its worker, and for how long at most.
+    pub(crate) held: u64,
+    pub(crate) longest_hold: Duration,
 }
 
 impl Books {

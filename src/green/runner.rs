@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 
 use super::backlog::Next;
 use super::job::Job;
-use super::overflow;
 use super::pool::{Pool, call_later, wake_later};
 use super::thread::Green;
+use super::{overflow, watchdog};
 
 /// Idle runners above this number end. Each holds the pages of its stack that it has touched.
 const MOST_IDLE: usize = 1_000;
@@ -44,6 +44,7 @@ impl Green {
         let mut standby = true;
         let mut ran = None;
         pool.state.lock().runners[member.number] = Some(self.clone());
+        watchdog::note_work();
         loop {
             let mut chores = None;
             let mut done = None;

@@ -4,12 +4,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
 use super::pool::Pool;
-use super::{overflow, panics};
+use super::watch::Watch;
+use super::{overflow, panics, watchdog};
 use crate::error::Error;
 
 /// Too small for `format!` of a float, which takes some 10 KiB in a debug build.
@@ -17,6 +19,12 @@ const LEAST_STACK: usize = 64 * 1024;
 
 /// Enough for https with rustls. Only the pages that are touched are paid for.
 const DEFAULT_STACK: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 256 * 1024 };
+
+/// A task that holds its worker for longer than this is worth a warning.
+const HOLD_THRESHOLD: Duration = Duration::from_millis(100);
+
+/// To look more often would cost more than it tells.
+const LEAST_THRESHOLD: Duration = Duration::from_millis(1);
 
 /// How many coroutines may keeps ready. We recycle our own, and each that it makes at start-up
 /// costs 13 us and two pages.
@@ -44,6 +52,7 @@ pub(crate) struct Runtime {
 pub struct RuntimeBuilder {
     workers: usize,
     stack_size: usize,
+    hold_threshold: Option<Duration>,
 }
 
 /// Settings for the process's green-thread runtime, to be made before anything else of the
@@ -55,7 +64,7 @@ pub struct RuntimeBuilder {
 /// # Ok::<(), minihuey::Error>(())
 /// ```
 pub fn runtime() -> RuntimeBuilder {
-    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK }
+    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK, hold_threshold: Some(HOLD_THRESHOLD) }
 }
 
 impl RuntimeBuilder {
@@ -77,11 +86,25 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a task may hold its worker before the log warns of it; 100 ms unless set, None for
+    /// never.
+    ///
+    /// A task holds its worker while it computes, or waits in a way that is not a green thread's:
+    /// all other tasks of that worker stand still. The warning names the task, says for how long
+    /// so far, what it does, and what to do about it; a second one says for how long in all. They
+    /// come from an OS thread that looks at workers while they have something to do, twice in
+    /// this time; so what they say is that exact, and a hold that is a little longer than this may
+    /// go unnoticed. [`Stats`](crate::Stats) counts them.
+    pub fn hold_threshold(mut self, threshold: impl Into<Option<Duration>>) -> RuntimeBuilder {
+        self.hold_threshold = threshold.into();
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for no workers, or a stack under 64 KiB or over 1 GiB;
-    /// [`Error::Runtime`] if it runs already, or can't be started.
+    /// [`Error::Misconfigured`] for no workers, a stack under 64 KiB or over 1 GiB, or a
+    /// `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or can't be started.
     pub fn start(self) -> Result<(), Error> {
         if self.workers == 0 || self.workers > 1024 {
             return Err(Error::Misconfigured(format!(
@@ -96,10 +119,16 @@ impl RuntimeBuilder {
                 1 << 30
             )));
         }
+        if self.hold_threshold.is_some_and(|threshold| threshold < LEAST_THRESHOLD) {
+            return Err(Error::Misconfigured(format!(
+                "hold_threshold: {:?} was asked for; expected {LEAST_THRESHOLD:?} or more, or None",
+                self.hold_threshold.unwrap_or_default()
+            )));
+        }
         let mut ours = false;
         let runtime = RUNTIME.get_or_init(|| {
             ours = true;
-            Runtime::start(self.workers, self.stack_size)
+            Runtime::start(self.workers, self.stack_size, self.hold_threshold)
         });
         match runtime {
             Err(why) => Err(Error::Runtime(why.clone())),
@@ -122,7 +151,7 @@ impl Runtime {
             Runtime::start_from_coroutine();
         }
         RUNTIME
-            .get_or_init(|| Runtime::start(1, DEFAULT_STACK))
+            .get_or_init(|| Runtime::start(1, DEFAULT_STACK, Some(HOLD_THRESHOLD)))
             .as_ref()
             .map_err(|why| Error::Runtime(why.clone()))
     }
@@ -133,7 +162,7 @@ impl Runtime {
         static STARTED: Once = Once::new();
         STARTED.call_once(|| {
             let start = || {
-                RUNTIME.get_or_init(|| Runtime::start(1, DEFAULT_STACK));
+                RUNTIME.get_or_init(|| Runtime::start(1, DEFAULT_STACK, Some(HOLD_THRESHOLD)));
             };
             if let Err(error) = std::thread::Builder::new().spawn(start) {
                 let _ = RUNTIME.set(Err(error.to_string()));
@@ -141,21 +170,30 @@ impl Runtime {
         });
         // Yielding would keep the worker busy, and its selector from running.
         while RUNTIME.get().is_none() {
-            may::coroutine::sleep(std::time::Duration::from_millis(1));
+            may::coroutine::sleep(Duration::from_millis(1));
         }
         // Back from the thread of may's timers.
         may::coroutine::yield_now();
     }
 
-    fn start(workers: usize, stack_size: usize) -> Result<Runtime, String> {
+    fn start(
+        workers: usize,
+        stack_size: usize,
+        hold_threshold: Option<Duration>,
+    ) -> Result<Runtime, String> {
         panics::install_hook();
         let stack_size = stack_size.next_multiple_of(page_size());
         // A panic of may's means that the system refused a thread or a descriptor.
-        catch_unwind(|| Runtime::start_workers(workers, stack_size)).unwrap_or_else(|_| {
+        let started = catch_unwind(|| Runtime::start_workers(workers, stack_size));
+        let runtime = started.unwrap_or_else(|_| {
             Err("the green-thread runtime can't be started: the system refuses a thread, a \
                  descriptor or memory (see the panic on standard error)"
                 .to_owned())
-        })
+        })?;
+        if let Some(threshold) = hold_threshold.filter(|threshold| *threshold < Duration::MAX) {
+            watchdog::start(Watch::new(threshold, &runtime.hubs));
+        }
+        Ok(runtime)
     }
 
     fn start_workers(workers: usize, stack_size: usize) -> Result<Runtime, String> {

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use may::coroutine::Coroutine;
 
 use super::hub::{self, Hub};
-use super::overflow;
 use super::runner::Member;
 use super::waiter::Waiter;
+use super::{overflow, watchdog};
 
 /// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the
 /// first time that it waits for something of ours.
@@ -33,7 +33,8 @@ pub(crate) struct Green {
 may::coroutine_local!(static CURRENT: RefCell<Option<Own>> = RefCell::new(None));
 
 /// A coroutine's identity, and its entry in the registry, until it ends.
-type Own = (Arc<Green>, Option<overflow::Registered>);
+/// The entry goes first: see `overflow::active_of`.
+type Own = (Option<overflow::Registered>, Arc<Green>);
 
 impl Green {
     /// For the calling coroutine, which must not have one yet.
@@ -53,7 +54,7 @@ impl Green {
             next_overflowed: AtomicPtr::default(),
         });
         CURRENT.with(|current| {
-            *current.borrow_mut() = Some((green.clone(), overflow::register(&green)));
+            *current.borrow_mut() = Some((overflow::register(&green), green.clone()));
         });
         green
     }
@@ -76,7 +77,7 @@ impl Green {
             return None;
         }
         let known =
-            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
+            CURRENT.with(|current| current.borrow().as_ref().map(|(_, green)| green.clone()));
         if let Some(green) = known {
             green.hub.come_home(&green.coroutine);
             return Some(green);
@@ -93,7 +94,7 @@ impl Green {
             return None;
         }
         let known =
-            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
+            CURRENT.with(|current| current.borrow().as_ref().map(|(_, green)| green.clone()));
         let green = known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0)));
         // Whoever woke it by may's own means may have taken it to another worker.
         if !std::ptr::eq(green.hub, hub) && !std::thread::panicking() {
@@ -108,8 +109,12 @@ impl Green {
     pub(crate) fn park(&self) {
         debug_assert!(!std::thread::panicking(), "a green thread must not yield while it unwinds");
         self.hub.tick();
+        overflow::pause(self.hub);
         may::coroutine::park();
         overflow::enter(self);
+        if self.member.is_some() {
+            watchdog::note_work();
+        }
     }
 
     /// Lets others run, unless a panic unwinds.

@@ -18,3 +18,4 @@ mod stress;
 mod summer_time;
 mod support;
 mod task_macro;
+mod timeouts;
