@@ -158,7 +158,7 @@ fn only_one_of_runner_and_canceller_decides() {
 
 #[test]
 fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which() {
-    bounded_model(|| {
+    model_with_preemptions(2, || {
         let count = Count::new();
         let slot = Arc::new(Slot::new((), 0, count.make(0)));
         let ends = |fate: u8| {
@@ -179,7 +179,16 @@ fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_whi
         let canceller = ends(states::CANCELLED);
         let shutdown = ends(states::SHUT_DOWN);
         let value = count.make(0);
-        let ran = slot.begin().is_some() && resolve(&slot, value);
+        let ran = match slot.begin() {
+            Some(work) => {
+                drop(work);
+                resolve(&slot, value)
+            }
+            None => {
+                drop(value);
+                false
+            }
+        };
         let (cancelled, shut_down) = (canceller.join().unwrap(), shutdown.join().unwrap());
         assert_eq!(u8::from(ran) + u8::from(cancelled) + u8::from(shut_down), 1);
         let fate = if ran {
@@ -369,8 +378,12 @@ impl Pool {
 
 /// With three threads or more, all interleavings are too many: those with up to three preemptions.
 fn bounded_model(model: impl Fn() + Sync + Send + 'static) {
+    model_with_preemptions(3, model);
+}
+
+fn model_with_preemptions(most: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(most);
     builder.check(model);
 }
 

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::job::{End, Job, JobRef};
 use super::pool::{Pool, State};
+use super::runner::Member;
 use super::thread::Green;
 use super::waiter::{Waited, Waiter};
 use super::{overflow, panics};
@@ -154,6 +155,7 @@ impl State {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        overflow::probe();
         POOLS.lock().remove(&self.id);
     }
 }
@@ -182,20 +184,27 @@ impl Green {
         self.running_job().is_some_and(|job| job.abandoned().is_some())
     }
 
-    /// The job that this green thread runs, on top of others if there are several.
     fn running_job(&self) -> Option<JobRef> {
         let member = self.member.as_ref()?;
         overflow::probe();
-        // No job runs with the lock held, so whoever holds it lets go of it soon; but this may be
-        // called by one who watches a worker that does not go on.
-        let state = member.pool.state.try_lock_for(Duration::from_millis(100))?;
-        let number = member.inline.lock().last().copied().unwrap_or(member.number);
-        state.running.get(number)?.clone()
+        member.top_job(&member.pool.state.lock())
     }
 
-    /// As `running_job`, and the pool that it is of. For the watchdog.
+    /// What this green thread runs, and for which pool. For the watchdog.
     pub(super) fn running_task(&self) -> Option<(JobRef, Arc<Pool>)> {
-        Some((self.running_job()?, self.member.as_ref()?.pool.clone()))
+        let member = self.member.as_ref()?;
+        // Whoever holds a worker is in a job, and no job runs with the lock held; but a worker may
+        // not get a processor for long.
+        let state = member.pool.state.try_lock_for(Duration::from_millis(100))?;
+        Some((member.top_job(&state)?, member.pool.clone()))
+    }
+}
+
+impl Member {
+    /// The job that the runner has on top of its stack.
+    fn top_job(&self, state: &State) -> Option<JobRef> {
+        let number = self.inline.lock().last().copied().unwrap_or(self.number);
+        state.running.get(number)?.clone()
     }
 }
 

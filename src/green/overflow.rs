@@ -79,6 +79,7 @@ pub(super) fn register(green: &Arc<Green>) -> Option<Registered> {
     entry.green.store(Arc::as_ptr(green).cast_mut(), Ordering::Relaxed);
     // ORDERING: Release, pairs with the Acquire in `owner_of_guard`: who sees the stack sees whose.
     entry.stack_bottom.store(green.stack_bottom, Ordering::Release);
+    green.registered.store(true, Ordering::Relaxed);
     Some(Registered(index))
 }
 
@@ -131,7 +132,9 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 pub(super) fn enter(green: &Green) {
     let active = if green.stack_bottom == 0 { ptr::null() } else { ptr::from_ref(green) };
     ACTIVE.set(active);
-    // ORDERING: Relaxed, see `active_of`.
+    // ORDERING: Relaxed, see `active_of`; the flag is its own green thread's.
+    let is_registered = green.registered.load(Ordering::Relaxed);
+    let active = if is_registered { active } else { ptr::null() };
     green.hub.active.store(active.cast_mut(), Ordering::Relaxed);
 }
 

@@ -175,26 +175,31 @@ impl Pool {
     pub(crate) fn push(self: &Arc<Pool>, job: JobRef, most: usize) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        if state.books.waiting >= most && !state.closed {
+        if state.closed {
+            return Err(Refused::Closed(job));
+        }
+        if state.books.waiting >= most {
             return Err(Refused::Full(job));
         }
-        self.add(state, job)
+        self.add(state, job);
+        Ok(())
     }
 
     /// As `push`, of a job that was [kept back](super::Job::claimed) until now.
     pub(crate) fn push_due(self: &Arc<Pool>, job: JobRef) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        // ORDERING: Relaxed, the lock orders it.
-        job.claimed().store(false, Ordering::Relaxed);
-        self.add(state, job)
-    }
-
-    #[inline]
-    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) -> Result<(), Refused> {
         if state.closed {
             return Err(Refused::Closed(job));
         }
+        // ORDERING: Relaxed, the lock orders it.
+        job.claimed().store(false, Ordering::Relaxed);
+        self.add(state, job);
+        Ok(())
+    }
+
+    #[inline]
+    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) {
         state.books.pushed += 1;
         state.books.waiting += 1;
         let near = hub::current().map(|hub| hub.index);
@@ -207,7 +212,6 @@ impl Pool {
         if let Some(chores) = chores {
             chores.run(self);
         }
-        Ok(())
     }
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.

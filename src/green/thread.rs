@@ -23,6 +23,8 @@ pub(crate) struct Green {
     called: AtomicBool,
     /// Somebody ended a job that it runs; see `interrupt`. Changed under the pool's lock.
     pub(super) interrupted: AtomicBool,
+    /// It is in the registry of `overflow`, until its end.
+    pub(super) registered: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
     pub(super) stack_bottom: usize,
     pub(super) stack_size: usize,
@@ -49,6 +51,7 @@ impl Green {
             member,
             called: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
+            registered: AtomicBool::new(false),
             stack_bottom,
             stack_size,
             next_overflowed: AtomicPtr::default(),

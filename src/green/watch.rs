@@ -63,8 +63,7 @@ impl Watch {
     /// Workers that were idle are at work since `now`. Gives after how long to look.
     pub(super) fn begin(&mut self, now: u64) -> u64 {
         for worker in &mut self.workers {
-            // So that the next look finds progress, and another one will follow.
-            worker.seen = Progress::default();
+            worker.seen = worker.hub.progress();
             worker.since = now;
         }
         self.interval()
