@@ -19,6 +19,7 @@
 //! # Ok::<(), minihuey::Error>(())
 //! ```
 
+mod arena;
 mod backlog;
 mod hub;
 mod job;
@@ -29,6 +30,7 @@ pub(crate) mod panics;
 mod pool;
 mod runner;
 mod runtime;
+mod shared;
 mod thread;
 mod timers;
 mod waiter;
@@ -43,6 +45,7 @@ pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use overflow::probe;
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
+pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};
 
