@@ -101,7 +101,8 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
-//!                   and what they run: job · backlog · pool · runner · lending · lobby
+//!                   and what they run: job · shared · arena · backlog · pool · runner ·
+//!                   lending · lobby
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

@@ -46,17 +46,27 @@ const SLAB_SIZE: usize = 64 * 1024;
 /// Whole slabs of a size that are kept for the next burst: one MiB.
 const MOST_SPARE: usize = 16;
 
-/// Where a block came from and goes back to; whoever has the block keeps it.
+/// Where a block came from and goes back to; whoever has the block keeps it. In the upper half its
+/// class, which is its size, in steps and less one; in the lower half how far it is from the start
+/// of its slab, in steps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Its size, in steps and less one.
-    class: u16,
-    /// How far it is from the start of its slab, in steps.
-    offset: u16,
-}
+pub(super) struct Place(u32);
 
 impl Place {
-    const GLOBAL: Place = Place { class: u16::MAX, offset: 0 };
+    const GLOBAL: Place = Place(u32::MAX);
+
+    /// The block begins so many bytes after its slab.
+    const fn new(class: usize, offset: usize) -> Place {
+        Place(((class << 16) | (offset / STEP)) as u32)
+    }
+
+    const fn class(self) -> usize {
+        (self.0 >> 16) as usize
+    }
+
+    const fn offset(self) -> usize {
+        (self.0 & 0xFFFF) as usize * STEP
+    }
 }
 
 /// Gives memory of this size and alignment. Ends the process if there is none, as `Box` does.
@@ -73,15 +83,15 @@ pub(super) fn allocate(layout: Layout) -> (NonNull<u8>, Place) {
     }
 }
 
-/// Takes memory back.
+/// Takes memory back. `layout` is asked for if that is not known from the place.
 ///
 /// # Safety
 /// It came from `allocate`, with this place, for this layout, and nobody uses it any more.
 #[inline]
-pub(super) unsafe fn free(memory: NonNull<u8>, place: Place, layout: Layout) {
+pub(super) unsafe fn free(memory: NonNull<u8>, place: Place, layout: impl FnOnce() -> Layout) {
     if place == Place::GLOBAL {
         // SAFETY: the caller's promise.
-        unsafe { dealloc(memory.as_ptr(), layout) };
+        unsafe { dealloc(memory.as_ptr(), layout()) };
     } else {
         // SAFETY: the caller's promise; a block is large and aligned enough for a `Free`.
         unsafe { put(memory.cast(), place) };
@@ -97,7 +107,7 @@ struct Free {
 
 const _: () = assert!(size_of::<Free>() <= STEP && align_of::<Free>() <= STEP);
 
-/// One thread's free blocks of one size. Shut until it is used the first time, and again when the
+/// One thread's free blocks of one size. It is shut until it is used the first time, and again when the
 /// thread ends: then it is empty and has no room.
 struct Magazine {
     first: Cell<*mut Free>,
@@ -106,12 +116,14 @@ struct Magazine {
 }
 
 impl Magazine {
-    const SHUT: Magazine = Magazine { first: Cell::new(ptr::null_mut()), room: Cell::new(0) };
+    const fn shut() -> Magazine {
+        Magazine { first: Cell::new(ptr::null_mut()), room: Cell::new(0) }
+    }
 }
 
 thread_local! {
     // Without a destructor, so that it takes one instruction to reach, at any time.
-    static MAGAZINES: [Magazine; CLASSES] = const { [Magazine::SHUT; CLASSES] };
+    static MAGAZINES: [Magazine; CLASSES] = const { [const { Magazine::shut() }; CLASSES] };
     /// Sends the thread's blocks home when it ends.
     static CLOSING: Closing = const { Closing };
 }
@@ -156,19 +168,18 @@ fn take(class: usize) -> NonNull<Free> {
 /// Fills an empty magazine, and takes one block.
 #[cold]
 fn refill(magazine: &Magazine, class: usize) -> NonNull<Free> {
-    overflow::probe();
+    overflow::probe_for_inner_lock();
     let lasts = will_be_closed();
-    let mut depot = DEPOTS[class].lock();
-    let block = depot.take(class);
+    let count = if lasts { BATCH } else { 1 };
+    let list = DEPOTS[class].lock().take(class, count);
+    // SAFETY: the list has at least one block, which is free.
+    let rest = unsafe { (*list).next };
     if lasts {
-        for _ in 1..BATCH {
-            let mut next = depot.take(class);
-            // SAFETY: the block is free, and this thread's.
-            unsafe { next.as_mut() }.next = magazine.first.replace(next.as_ptr());
-        }
+        magazine.first.set(rest);
         magazine.room.set(CAPACITY - (BATCH - 1));
     }
-    block
+    // SAFETY: as above.
+    unsafe { NonNull::new_unchecked(list) }
 }
 
 /// # Safety
@@ -176,7 +187,7 @@ fn refill(magazine: &Magazine, class: usize) -> NonNull<Free> {
 #[inline(never)]
 unsafe fn put(block: NonNull<Free>, place: Place) {
     MAGAZINES.with(|magazines| {
-        let magazine = &magazines[usize::from(place.class)];
+        let magazine = &magazines[place.class()];
         let room = magazine.room.get();
         if room == 0 {
             make_room(magazine, block, place);
@@ -192,8 +203,8 @@ unsafe fn put(block: NonNull<Free>, place: Place) {
 /// thread has all but ended, sends that home.
 #[cold]
 fn make_room(magazine: &Magazine, block: NonNull<Free>, place: Place) {
-    overflow::probe();
-    let depot = &DEPOTS[usize::from(place.class)];
+    overflow::probe_for_inner_lock();
+    let depot = &DEPOTS[place.class()];
     let mut first = magazine.first.get();
     // SAFETY: the block is nobody's but ours, as are those in the magazine.
     unsafe {
@@ -220,8 +231,30 @@ struct Slab {
     free: *mut Free,
     /// How many blocks were cut off so far.
     cut: usize,
-    /// How many blocks are in use, or in a magazine.
-    away: usize,
+    /// How many blocks are neither in use nor in a magazine, whether they were cut off or not.
+    here: usize,
+    all: usize,
+}
+
+impl Slab {
+    /// # Safety
+    /// It is alive, of that class, and nobody else's; and it has a block.
+    unsafe fn pop(slab: *mut Slab, class: usize) -> *mut Free {
+        // SAFETY: the caller's promise. If no block was returned there is one that was not cut off
+        // yet, within the slab's memory.
+        unsafe {
+            let mut block = (*slab).free;
+            if block.is_null() {
+                let offset = size_of::<Slab>() + (*slab).cut * size_of_class(class);
+                (*slab).cut += 1;
+                block = slab.byte_add(offset).cast();
+                (*block).place = Place::new(class, offset);
+            } else {
+                (*slab).free = (*block).next;
+            }
+            block
+        }
+    }
 }
 
 const SLAB: Layout = match Layout::from_size_align(SLAB_SIZE, align_of::<Slab>()) {
@@ -233,14 +266,9 @@ const fn size_of_class(class: usize) -> usize {
     (class + 1) * STEP
 }
 
-/// How many blocks of this class a slab has.
-const fn blocks(class: usize) -> usize {
-    (SLAB_SIZE - size_of::<Slab>()) / size_of_class(class)
-}
-
 /// The slabs of one size that have a block to give. (Those that have none are not listed.)
 struct Depot {
-    /// Some of their blocks are away.
+    /// Some of their blocks are elsewhere.
     open: *mut Slab,
     /// All of their blocks are here. Linked by `next` alone.
     spare: *mut Slab,
@@ -255,33 +283,33 @@ static DEPOTS: [Mutex<Depot>; CLASSES] =
         CLASSES];
 
 impl Depot {
-    /// Gives a block. `class` is the depot's own.
-    fn take(&mut self, class: usize) -> NonNull<Free> {
-        if self.open.is_null() {
-            let slab = self.whole_slab();
-            // SAFETY: it is nobody's but ours.
-            unsafe { self.link(slab) };
-        }
-        let slab = self.open;
-        // SAFETY: an open slab is alive, and ours while the depot is locked. It has a block: a
-        // returned one, or else one that was not cut yet, which then is within its memory.
-        unsafe {
-            let mut block = (*slab).free;
-            if block.is_null() {
-                let offset = size_of::<Slab>() + (*slab).cut * size_of_class(class);
-                (*slab).cut += 1;
-                block = slab.byte_add(offset).cast();
-                let place = Place { class: class as u16, offset: (offset / STEP) as u16 };
-                block.write(Free { next: ptr::null_mut(), place });
-            } else {
-                (*slab).free = (*block).next;
+    /// Gives a list of as many blocks. `class` is the depot's own.
+    fn take(&mut self, class: usize, count: usize) -> *mut Free {
+        let mut list = ptr::null_mut();
+        let mut missing = count;
+        while missing > 0 {
+            if self.open.is_null() {
+                let slab = self.whole_slab(class);
+                // SAFETY: it is in no list.
+                unsafe { self.link(slab) };
             }
-            (*slab).away += 1;
-            if (*slab).away == blocks(class) {
-                self.unlink(slab);
+            let slab = self.open;
+            // SAFETY: an open slab is alive, and ours while the depot is locked.
+            unsafe {
+                let count = missing.min((*slab).here);
+                for _ in 0..count {
+                    let block = Slab::pop(slab, class);
+                    (*block).next = list;
+                    list = block;
+                }
+                missing -= count;
+                (*slab).here -= count;
+                if (*slab).here == 0 {
+                    self.unlink(slab);
+                }
             }
-            NonNull::new_unchecked(block)
         }
+        list
     }
 
     /// Takes a block back.
@@ -293,15 +321,14 @@ impl Depot {
         // SAFETY: a free block says where in its slab it is; a slab with a block away is alive,
         // and open if another one is here.
         unsafe {
-            let Place { class, offset } = (*block).place;
-            let slab: *mut Slab = block.byte_sub(usize::from(offset) * STEP).cast();
+            let slab: *mut Slab = block.byte_sub((*block).place.offset()).cast();
             (*block).next = (*slab).free;
             (*slab).free = block;
-            if (*slab).away == blocks(usize::from(class)) {
+            if (*slab).here == 0 {
                 self.link(slab);
             }
-            (*slab).away -= 1;
-            if (*slab).away == 0 {
+            (*slab).here += 1;
+            if (*slab).here == (*slab).all {
                 self.unlink(slab);
                 self.keep_or_give_back(slab);
             }
@@ -324,7 +351,7 @@ impl Depot {
     }
 
     /// A slab of which nothing is used.
-    fn whole_slab(&mut self) -> *mut Slab {
+    fn whole_slab(&mut self, class: usize) -> *mut Slab {
         let mut slab = self.spare;
         // SAFETY: a spare slab is alive, and ours while the depot is locked; a new one is ours.
         unsafe {
@@ -337,8 +364,9 @@ impl Depot {
                 self.spare = (*slab).next;
                 self.spares -= 1;
             }
-            let none = ptr::null_mut();
-            slab.write(Slab { next: none, previous: none, free: ptr::null_mut(), cut: 0, away: 0 });
+            let all = (SLAB_SIZE - size_of::<Slab>()) / size_of_class(class);
+            let (next, previous, free) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+            slab.write(Slab { next, previous, free, cut: 0, here: all, all });
         }
         slab
     }
@@ -385,5 +413,250 @@ impl Depot {
                 next.previous = previous;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::shared::Shared;
+    use super::*;
+
+    /// Each test has a size of its own, which nothing else in this process has.
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 8).unwrap()
+    }
+
+    fn class(size: usize) -> usize {
+        size / STEP - 1
+    }
+
+    /// A block, filled with a number to tell whether it was given twice.
+    struct Block {
+        memory: NonNull<u8>,
+        place: Place,
+        size: usize,
+        number: u8,
+    }
+
+    // SAFETY: it is its owner's alone.
+    unsafe impl Send for Block {}
+
+    impl Block {
+        fn new(size: usize, number: usize) -> Block {
+            let (memory, place) = allocate(layout(size));
+            let number = number as u8;
+            // SAFETY: that is its size.
+            unsafe { memory.write_bytes(number, size) };
+            Block { memory, place, size, number }
+        }
+    }
+
+    impl Drop for Block {
+        fn drop(&mut self) {
+            let (size, number) = (self.size, self.number);
+            // SAFETY: that is its size, it was filled, and it is freed once.
+            unsafe {
+                let bytes = std::slice::from_raw_parts(self.memory.as_ptr(), size);
+                assert!(bytes.iter().all(|byte| *byte == number), "somebody else wrote here");
+                free(self.memory, self.place, || layout(size));
+            }
+        }
+    }
+
+    /// How many slabs of this size are partly used, and how many are spare.
+    fn slabs(size: usize) -> (usize, usize) {
+        let depot = DEPOTS[class(size)].lock();
+        let mut open = 0;
+        let mut slab = depot.open;
+        while !slab.is_null() {
+            open += 1;
+            // SAFETY: what is listed is alive, and the depot is locked.
+            slab = unsafe { (*slab).next };
+        }
+        (open, depot.spares)
+    }
+
+    fn in_a_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+        thread::spawn(f).join().unwrap()
+    }
+
+    #[test]
+    fn blocks_are_used_again_by_the_same_thread() {
+        in_a_thread(|| {
+            let addresses = || -> HashSet<_> {
+                let blocks: Vec<_> = (0..1_000).map(|number| Block::new(496, number)).collect();
+                blocks.iter().map(|block| block.memory).collect()
+            };
+            let first = addresses();
+            assert_eq!(first.len(), 1_000);
+            // From where they lie, at most one slab more.
+            assert!(addresses().union(&first).count() < 1_200);
+        });
+    }
+
+    #[test]
+    fn what_one_thread_frees_serves_another() {
+        let (sender, receiver) = mpsc::sync_channel(100);
+        let makes = thread::spawn(move || {
+            let mut addresses = HashSet::new();
+            for number in 0..50_000 {
+                let block = Block::new(480, number);
+                addresses.insert(block.memory.as_ptr() as usize);
+                sender.send(block).unwrap();
+            }
+            addresses.len()
+        });
+        thread::spawn(move || receiver.iter().for_each(drop)).join().unwrap();
+        // What was under way, in magazines, or left in slabs that were open meanwhile.
+        let different = makes.join().unwrap();
+        assert!(different < 2_000, "{different} blocks were used for some hundred at a time");
+    }
+
+    #[test]
+    fn memory_of_a_burst_is_given_back_once_all_its_blocks_are_home() {
+        const SIZE: usize = 464;
+        in_a_thread(|| {
+            let blocks: Vec<_> = (0..20_000).map(|number| Block::new(SIZE, number)).collect();
+            // Every second one in another thread, and in another order.
+            let (here, there): (Vec<_>, Vec<_>) =
+                blocks.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+            in_a_thread(move || there.into_iter().rev().for_each(drop));
+            assert!(slabs(SIZE).0 > MOST_SPARE, "half of the blocks are in use");
+            drop(here);
+        });
+        assert_eq!(slabs(SIZE), (0, MOST_SPARE));
+    }
+
+    #[test]
+    fn a_block_in_use_keeps_its_slab_alone() {
+        const SIZE: usize = 448;
+        let kept = in_a_thread(|| {
+            let mut blocks: Vec<_> = (0..20_000).map(|number| Block::new(SIZE, number)).collect();
+            blocks.swap_remove(10_000)
+        });
+        assert_eq!(slabs(SIZE), (1, MOST_SPARE));
+        in_a_thread(move || drop(kept));
+        assert_eq!(slabs(SIZE), (0, MOST_SPARE));
+    }
+
+    #[test]
+    fn blocks_that_are_freed_or_taken_while_a_thread_ends_are_not_lost() {
+        const SIZE: usize = 432;
+        /// Lets its block go, and takes and frees others, when the thread ends.
+        struct AtTheEnd(Cell<Option<Block>>);
+        impl Drop for AtTheEnd {
+            fn drop(&mut self) {
+                drop(self.0.take());
+                let blocks: Vec<_> = (0..300).map(|number| Block::new(SIZE, number)).collect();
+                drop(blocks);
+            }
+        }
+        thread_local! {
+            static FIRST: AtTheEnd = const { AtTheEnd(Cell::new(None)) };
+            static LAST: AtTheEnd = const { AtTheEnd(Cell::new(None)) };
+        }
+        // Destructors run in some order: one before the magazines are closed, one after.
+        in_a_thread(|| {
+            FIRST.with(|_| ());
+            FIRST.with(|first| first.0.set(Some(Block::new(SIZE, 1))));
+            LAST.with(|last| last.0.set(Some(Block::new(SIZE, 2))));
+        });
+        assert_eq!(slabs(SIZE).0, 0);
+    }
+
+    #[test]
+    fn large_and_strictly_aligned_memory_is_the_allocators() {
+        for layout in [layout(LARGEST + 1), Layout::from_size_align(64, 64).unwrap()] {
+            let (memory, place) = allocate(layout);
+            assert!(
+                place == Place::GLOBAL && (memory.as_ptr() as usize).is_multiple_of(layout.align())
+            );
+            // SAFETY: it is freed once, by its own layout.
+            unsafe { free(memory, place, || layout) };
+        }
+        let (memory, place) = allocate(layout(LARGEST));
+        assert!(place != Place::GLOBAL);
+        // SAFETY: as above.
+        unsafe { free(memory, place, || layout(LARGEST)) };
+    }
+
+    // Tests of `Shared` on this arena; its own file is what the loom models compile, too.
+
+    /// Counts its drops, and is as large and as aligned as `T`.
+    struct Counted<T>(&'static AtomicUsize, T);
+
+    impl<T> Drop for Counted<T> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    trait Number: Send + Sync {
+        fn number(&self) -> u64;
+    }
+
+    impl<T: Copy + Into<u64> + Send + Sync, const N: usize> Number for Counted<[T; N]> {
+        fn number(&self) -> u64 {
+            self.1[N - 1].into()
+        }
+    }
+
+    impl Number for Counted<Aligned> {
+        fn number(&self) -> u64 {
+            assert!((&raw const self.1).is_aligned());
+            self.1.0
+        }
+    }
+
+    #[repr(align(256))]
+    struct Aligned(u64);
+
+    fn check<T>(value: T)
+    where
+        Counted<T>: Number + 'static,
+    {
+        let drops: &'static AtomicUsize = Box::leak(Box::default());
+        let (one, other) = Shared::pair(Counted(drops, value));
+        let number = one.number();
+        let raw: NonNull<dyn Number> = one.into_raw();
+        // SAFETY: the pointer of one owner, used once.
+        let one: Shared<dyn Number> = unsafe { Shared::from_raw(raw) };
+        let third = one.clone();
+        assert_eq!(third.number(), number);
+        drop(other);
+        thread::spawn(move || drop(third)).join().unwrap();
+        assert_eq!((one.number(), drops.load(Ordering::SeqCst)), (number, 0));
+        drop(one);
+        assert_eq!(drops.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn an_object_of_any_size_and_alignment_is_dropped_once_by_its_last_owner() {
+        check([1_u8]);
+        check([7_u64; 5]);
+        check([9_u32; 126]);
+        check([5_u64; 70]);
+        check([3_u8; 100_000]);
+        check(Aligned(11));
+    }
+
+    #[test]
+    fn a_destructor_that_panics_leaks_no_more_than_its_own_memory() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let (one, other) = Shared::pair(Panics);
+        drop(one);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(other)));
+        assert!(result.is_err());
+        check([1_u64; 2]);
     }
 }

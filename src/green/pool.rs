@@ -48,6 +48,16 @@ impl State {
     }
 }
 
+impl State {
+    /// Has those woken who wait for all jobs to end, if all have.
+    #[cold]
+    fn greet_idle(&mut self, chores: &mut SomeChores) {
+        if self.books.begun == 0 && self.books.waiting == 0 {
+            wake_later(chores, self.for_idle.drain());
+        }
+    }
+}
+
 /// How many jobs are where, and how many ended how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Books {
@@ -266,10 +276,7 @@ impl Pool {
     /// Refreshes the hints.
     pub(super) fn note(&self, state: &State) {
         // ORDERING: Relaxed: hints for `lend`, which acts on them under the lock.
-        let has_choice = state.backlog.has_choice();
-        if self.has_choice.load(Ordering::Relaxed) != has_choice {
-            self.has_choice.store(has_choice, Ordering::Relaxed);
-        }
+        self.has_choice.store(state.backlog.has_choice(), Ordering::Relaxed);
     }
 
     /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
@@ -384,8 +391,8 @@ impl Pool {
             Ran::Failed => state.books.failed += 1,
             Ran::NotRun => state.books.abandoned += 1,
         }
-        if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
-            wake_later(chores, state.for_idle.drain());
+        if !state.for_idle.is_empty() {
+            state.greet_idle(chores);
         }
         state.running[number].take()
     }

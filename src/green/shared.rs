@@ -33,10 +33,17 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for Shared<T> {}
 // To move an owner does not move the object.
 impl<T: ?Sized> Unpin for Shared<T> {}
 
-/// What is allocated for an object of this layout, and how far in the object is.
-const fn with_header(object: Layout) -> (Layout, usize) {
+/// How far an object of this layout is from the start of what is allocated for it.
+const fn offset_of_object(object: Layout) -> usize {
+    // As `next_multiple_of`, which would divide.
+    let mask = object.align() - 1;
+    (size_of::<Header>() + mask) & !mask
+}
+
+/// What is allocated for an object of this layout.
+const fn with_header(object: Layout) -> Layout {
     match Layout::new::<Header>().extend(object) {
-        Ok((whole, offset)) => (whole.pad_to_align(), offset),
+        Ok((whole, _)) => whole.pad_to_align(),
         Err(_) => panic!("an object as large as the address space"),
     }
 }
@@ -44,18 +51,16 @@ const fn with_header(object: Layout) -> (Layout, usize) {
 impl<T> Shared<T> {
     /// Makes an object with two owners.
     pub(crate) fn pair(object: T) -> (Shared<T>, Shared<T>) {
-        let (layout, offset) = const { with_header(Layout::new::<T>()) };
-        let (memory, place) = arena::allocate(layout);
+        let (memory, place) = arena::allocate(const { with_header(Layout::new::<T>()) });
         // SAFETY: the memory is new, and of that layout; the header fits in front of the object
-        // and is aligned there, for `offset` is a multiple of both alignments.
-        let object = unsafe {
-            let place_of_object = memory.byte_add(offset).cast::<T>();
-            place_of_object.write(object);
-            let header = Header { owners: AtomicU32::new(2), place };
-            place_of_object.cast::<Header>().sub(1).write(header);
-            place_of_object
+        // and is aligned there, for the offset is a multiple of both alignments.
+        let pointer = unsafe {
+            let pointer = memory.add(offset_of_object(Layout::new::<T>())).cast::<T>();
+            pointer.cast::<Header>().sub(1).write(Header { owners: AtomicU32::new(2), place });
+            pointer.write(object);
+            pointer
         };
-        let owner = || Shared { object, owns: PhantomData };
+        let owner = || Shared { object: pointer, owns: PhantomData };
         (owner(), owner())
     }
 }
@@ -89,9 +94,10 @@ impl<T: ?Sized> Shared<T> {
         // SAFETY: nobody else is left. If the destructor unwinds, the memory is leaked.
         unsafe {
             let place = self.header().as_ref().place;
-            let (layout, offset) = with_header(Layout::for_value(self.object.as_ref()));
+            let layout = Layout::for_value(self.object.as_ref());
             self.object.drop_in_place();
-            arena::free(self.object.cast::<u8>().sub(offset), place, layout);
+            let memory = self.object.cast::<u8>().sub(offset_of_object(layout));
+            arena::free(memory, place, || with_header(layout));
         }
     }
 }

@@ -133,21 +133,21 @@ impl<T: 'static> Receiver<T> {
         if self.is_ready() { Waited::Ready } else { self.wait_for_it(deadline) }
     }
 
-    fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
-        let me = Green::current();
-        let place = me.as_ref().and_then(|me| me.lend(|| self.as_job()));
-        // In most cases one round of the worker brings it, and that is cheaper than to park.
-        if let Some(me) = &me {
-            me.yield_now();
-        }
-        let mut waited = Waited::Ready;
-        if !self.is_ready() {
-            waited = self.park(me.as_ref(), deadline);
-        }
-        if let Some(place) = place {
-            place.reclaim();
-        }
-        if self.is_ready() { Waited::Ready } else { waited }
+    /// As `wait`, where the value was not there a moment ago.
+    pub(crate) fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
+        Green::with_current(|me| {
+            let place = me.and_then(|me| me.lend(|| self.as_job()));
+            // In most cases one round of the worker brings it, and that is cheaper than to park.
+            if let Some(me) = me {
+                me.yield_probed();
+            }
+            let waited = if self.is_ready() { Waited::Ready } else { self.park(me, deadline) };
+            if let Some(place) = place {
+                place.reclaim();
+            }
+            // It may have come while the place was reclaimed.
+            if waited == Waited::Ready || self.is_ready() { Waited::Ready } else { waited }
+        })
     }
 }
 
