@@ -25,7 +25,7 @@ use std::ptr::{self, NonNull};
 
 use parking_lot::Mutex;
 
-use super::overflow;
+use super::{overflow, page_size};
 
 /// Sizes are multiples of this, and blocks are aligned to it.
 const STEP: usize = 16;
@@ -43,8 +43,8 @@ const CAPACITY: usize = 2 * BATCH;
 
 const SLAB_SIZE: usize = 64 * 1024;
 
-/// Whole slabs of a size that are kept for the next burst: one MiB.
-const MOST_SPARE: usize = 16;
+/// Whole slabs of a size that are kept for the next burst: 4 MiB.
+const MOST_SPARE: usize = 64;
 
 /// Where a block came from and goes back to; whoever has the block keeps it. In the upper half its
 /// class, which is its size, in steps and less one; in the lower half how far it is from the start
@@ -380,8 +380,17 @@ impl Depot {
             self.spare = slab;
             self.spares += 1;
         } else {
-            // SAFETY: it came from `alloc` with this layout.
-            unsafe { dealloc(slab.cast(), SLAB) };
+            // The allocator might keep it, for some block above it is in use in most cases: let at
+            // least the system have its pages. (No mapping of its own: those are for the stacks.)
+            let (start, page) = (slab as usize, page_size());
+            let first = start.next_multiple_of(page);
+            let length = (start + SLAB_SIZE) / page * page - first;
+            // SAFETY: these pages are within the slab, of which nothing is used any more. It came
+            // from `alloc` with this layout.
+            unsafe {
+                libc::madvise(slab.byte_add(first - start).cast(), length, libc::MADV_DONTNEED);
+                dealloc(slab.cast(), SLAB);
+            }
         }
     }
 
