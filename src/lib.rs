@@ -157,10 +157,9 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
-//!                   and what they run: job · backlog · pool · runner · lending · lobby;
-//!                   on OS threads: offload · threads · lane
-//!                   and what they run: job · backlog · pool · runner · lending · lobby · interrupt,
-//!                   and an OS thread that looks on: watchdog · watch · activity
+//!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
+//!                   lobby · interrupt;
+//!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

@@ -59,7 +59,10 @@ impl<T: Send + 'static> TaskResult<T> {
     /// # Errors
     /// What became of the task instead: see [`TaskError`].
     pub fn get(mut self) -> Result<T, TaskError> {
-        let waited = self.receiver.wait(None);
+        if let Some(value) = self.receiver.take() {
+            return value;
+        }
+        let waited = self.receiver.wait_for_it(None);
         self.take(waited)
     }
 

@@ -30,15 +30,15 @@ pub(super) enum Activity {
 }
 
 impl Activity {
-    /// Of the thread with this number, whose selector, if it is a worker, watches `timer`.
-    pub(super) fn of(thread: libc::pid_t, timer: RawFd) -> Activity {
+    /// Of the thread with this number, whose selector, if it is a worker, watches `of_hub`.
+    pub(super) fn of(thread: libc::pid_t, of_hub: RawFd) -> Activity {
         match fs::read_to_string(format!("/proc/self/task/{thread}/syscall")) {
-            Ok(line) => Activity::read(&line, timer),
+            Ok(line) => Activity::read(&line, of_hub),
             Err(_) => Activity::Unknown,
         }
     }
 
-    fn read(line: &str, timer: RawFd) -> Activity {
+    fn read(line: &str, of_hub: RawFd) -> Activity {
         let mut words = line.split_whitespace();
         let first = words.next().unwrap_or_default();
         if first == "running" {
@@ -49,10 +49,10 @@ impl Activity {
         let argument = first_argument.and_then(|word| u64::from_str_radix(word, 16).ok());
         // A descriptor is the lower half of its register.
         let fd = argument.map_or(-1, |argument| argument as RawFd);
-        Activity::of_call(call, fd, timer)
+        Activity::of_call(call, fd, of_hub)
     }
 
-    fn of_call(call: i64, fd: RawFd, timer: RawFd) -> Activity {
+    fn of_call(call: i64, fd: RawFd, of_hub: RawFd) -> Activity {
         match call {
             // Not in a call, but waiting: for a page.
             -1 => Activity::Running,
@@ -82,12 +82,12 @@ impl Activity {
             | libc::SYS_ftruncate
             | libc::SYS_getdents64 => Activity::of_descriptor(fd),
             libc::SYS_ppoll | libc::SYS_pselect6 => Activity::Poll,
-            libc::SYS_epoll_pwait if !selects(fd, timer) => Activity::Poll,
+            libc::SYS_epoll_pwait if !selects(fd, of_hub) => Activity::Poll,
             libc::SYS_epoll_pwait => Activity::Idle,
             #[cfg(target_arch = "x86_64")]
             libc::SYS_poll | libc::SYS_select => Activity::Poll,
             #[cfg(target_arch = "x86_64")]
-            libc::SYS_epoll_wait if !selects(fd, timer) => Activity::Poll,
+            libc::SYS_epoll_wait if !selects(fd, of_hub) => Activity::Poll,
             #[cfg(target_arch = "x86_64")]
             libc::SYS_epoll_wait => Activity::Idle,
             other => Activity::Call(other),
@@ -126,13 +126,13 @@ impl Activity {
     }
 }
 
-/// Whether the epoll descriptor `fd` watches the descriptor `timer`: then it is the selector of the
-/// hub whose timer that is. True if that can't be told.
-fn selects(fd: RawFd, timer: RawFd) -> bool {
+/// Whether the epoll descriptor `fd` watches the descriptor `of_hub`: then it is the selector of the
+/// hub whose epoll set that is. True if that can't be told.
+fn selects(fd: RawFd, of_hub: RawFd) -> bool {
     let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { return true };
     info.lines().any(|line| {
         let number = line.strip_prefix("tfd:").and_then(|rest| rest.split_whitespace().next());
-        number.is_some_and(|number| number.parse() == Ok(timer))
+        number.is_some_and(|number| number.parse() == Ok(of_hub))
     })
 }
 

@@ -176,6 +176,13 @@ fn ready(coroutine: &Coroutine) {
     }
 }
 
+/// Suspends the calling green thread until the selector has run.
+#[cold]
+fn hold_back_caller() {
+    LOCAL.with(|local| local.held_back.borrow_mut().push(may::coroutine::current()));
+    may::coroutine::park();
+}
+
 /// The selector ran: whoever was held back may go.
 fn selected() {
     LOCAL.with(|local| local.last_select.set(now()));
@@ -355,11 +362,11 @@ impl Hub {
     }
 
     /// Lets the other green threads of this worker run. In a green thread of this hub only.
+    #[inline]
     pub(crate) fn yield_now(&self) {
         super::overflow::pause(self);
         if ASIDE.get() {
-            LOCAL.with(|local| local.held_back.borrow_mut().push(may::coroutine::current()));
-            may::coroutine::park();
+            hold_back_caller();
         } else {
             may::coroutine::yield_now();
         }
@@ -381,12 +388,25 @@ impl Hub {
 
     /// Brings the calling green thread, which is of this hub, back to its worker, if a timed wait
     /// of may's took it away.
-    #[inline(never)]
+    #[inline]
     pub(super) fn come_home(&self, coroutine: &Coroutine) {
-        while !current_afresh().is_some_and(|hub| std::ptr::eq(hub, self)) {
+        if !self.is_here_afresh() {
+            self.come_from_afar(coroutine);
+        }
+    }
+
+    #[cold]
+    fn come_from_afar(&self, coroutine: &Coroutine) {
+        while !self.is_here_afresh() {
             self.post(Letter::Unpark(coroutine.clone()));
             may::coroutine::park();
         }
+    }
+
+    /// As `is_here`, where the thread may have changed since the last look.
+    #[inline(never)]
+    fn is_here_afresh(&self) -> bool {
+        self.is_here()
     }
 
     /// Runs `action` on the worker: at once if this is its thread, else when the hub comes to it.

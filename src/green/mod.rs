@@ -20,6 +20,7 @@
 //! ```
 
 mod activity;
+mod arena;
 mod backlog;
 mod descriptor;
 mod hub;
@@ -35,6 +36,7 @@ mod poller;
 mod pool;
 mod runner;
 mod runtime;
+mod shared;
 mod thread;
 mod threads;
 mod timers;
@@ -59,6 +61,7 @@ pub(crate) use overflow::probe;
 pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
+pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
 #[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};

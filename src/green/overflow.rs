@@ -18,7 +18,7 @@
 //! ```
 
 use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -185,25 +185,47 @@ fn here() -> Option<(&'static Green, usize)> {
     (left < green.stack_size).then_some((green, left))
 }
 
-/// The calling green thread, if it is one that we made and that can be told at a glance.
+/// The calling green thread, if it is one that we made and that can be told at a glance. Not
+/// counted, so only what runs in it may use this.
 #[inline]
-pub(super) fn active() -> Option<Arc<Green>> {
-    let (green, _) = here()?;
-    // SAFETY: `green` is alive (see `here`), and is inside an Arc as all of them are; the clone
-    // made of that pointer counts itself.
-    unsafe {
-        Arc::increment_strong_count(green);
-        Some(Arc::from_raw(green))
-    }
+pub(super) fn active() -> Option<ManuallyDrop<Arc<Green>>> {
+    here().map(|(green, _)| uncounted(green))
+}
+
+/// As `active`; and as `probe`.
+#[inline]
+pub(super) fn probe_active() -> Option<ManuallyDrop<Arc<Green>>> {
+    let (green, left) = here()?;
+    probe_for(RESERVE, green, left);
+    Some(uncounted(green))
+}
+
+fn uncounted(green: &'static Green) -> ManuallyDrop<Arc<Green>> {
+    // SAFETY: it is alive (see `here`) until the caller's green thread ends, and is inside an Arc
+    // as all of them are; this one is not dropped, as it was not counted.
+    ManuallyDrop::new(unsafe { Arc::from_raw(green) })
 }
 
 /// Overflows now if the library might overflow while it holds a lock, which then would stay
 /// locked for good.
 #[inline]
 pub(crate) fn probe() {
-    if let Some((green, left)) = here()
-        && left < RESERVE
-    {
+    if let Some((green, left)) = here() {
+        probe_for(RESERVE, green, left);
+    }
+}
+
+/// As `probe`, for a lock that may be taken while another is held: whoever probed for that one
+/// passes here, too.
+pub(super) fn probe_for_inner_lock() {
+    if let Some((green, left)) = here() {
+        probe_for(RESERVE / 2, green, left);
+    }
+}
+
+#[inline]
+fn probe_for(reserve: usize, green: &Green, left: usize) {
+    if left < reserve {
         // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
         // this green thread.
         unsafe { ptr::read_volatile((green.stack_bottom - 1) as *const u8) };

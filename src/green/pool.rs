@@ -70,6 +70,16 @@ impl State {
     }
 }
 
+impl State {
+    /// Has those woken who wait for all jobs to end, if all have.
+    #[cold]
+    fn greet_idle(&mut self, chores: &mut SomeChores) {
+        if self.books.begun == 0 && self.books.waiting == 0 {
+            wake_later(chores, self.for_idle.drain());
+        }
+    }
+}
+
 /// How many jobs are where, and how many ended how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Books {
@@ -357,10 +367,7 @@ impl Pool {
     /// Refreshes the hints.
     pub(super) fn note(&self, state: &State) {
         // ORDERING: Relaxed: hints for `lend`, which acts on them under the lock.
-        let has_choice = state.backlog.has_choice();
-        if self.has_choice.load(Ordering::Relaxed) != has_choice {
-            self.has_choice.store(has_choice, Ordering::Relaxed);
-        }
+        self.has_choice.store(state.backlog.has_choice(), Ordering::Relaxed);
     }
 
     /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
@@ -471,8 +478,8 @@ impl Pool {
     ) -> Option<JobRef> {
         state.books.begun -= 1;
         state.books.enter(ran);
-        if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
-            wake_later(chores, state.for_idle.drain());
+        if !state.for_idle.is_empty() {
+            state.greet_idle(chores);
         }
         state.running[number].take()
     }

@@ -73,10 +73,31 @@ impl Green {
     pub(crate) fn current() -> Option<Arc<Green>> {
         // Asked first: on a thread that is not a worker, may's test would leak a context.
         match hub::current() {
-            Some(hub) => overflow::active().or_else(|| Green::look_up(hub)),
+            Some(hub) => match overflow::active() {
+                Some(green) => Some(Arc::clone(&green)),
+                None => Green::look_up(hub),
+            },
             None if hub::is_mays_timer() => Green::come_home(),
             None => None,
         }
+    }
+
+    /// Calls `f` with what `current` gives, but without a clone where it can be told at a glance;
+    /// and probes the stack.
+    #[inline]
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Arc<Green>>) -> R) -> R {
+        let (active, current);
+        f(match overflow::probe_active() {
+            Some(green) => {
+                active = green;
+                Some(&*active)
+            }
+            None => {
+                overflow::probe();
+                current = Green::current();
+                current.as_ref()
+            }
+        })
     }
 
     /// After a timed wait of may's, which ends on the thread of its timers: blocking that would
@@ -129,8 +150,13 @@ impl Green {
 
     /// Lets others run, unless a panic unwinds.
     pub(crate) fn yield_now(&self) {
+        overflow::probe();
+        self.yield_probed();
+    }
+
+    /// As `yield_now`, where the stack was probed a moment ago.
+    pub(crate) fn yield_probed(&self) {
         if !std::thread::panicking() {
-            overflow::probe();
             self.hub.tick();
             self.hub.yield_now();
             overflow::enter(self);

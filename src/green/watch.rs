@@ -97,7 +97,7 @@ impl Worker {
             self.since = now;
             return Some(0);
         }
-        let activity = Activity::of(self.hub.thread(), self.hub.timer_fd());
+        let activity = Activity::of(self.hub.thread(), self.hub.poller.fd());
         if activity == Activity::Idle {
             self.end_hold(now);
             self.since = now;
