@@ -2,18 +2,23 @@
 //! own memory.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, Reason, TaskError, offload};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
-fn limit_memory(more: Option<u64>) {
+/// The bytes of address space that the process has.
+fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
-    let most = more.map_or(libc::RLIM_INFINITY, |more| kilobytes * 1024 + more);
+    kilobytes * 1024
+}
+
+/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
+fn limit_memory(more: Option<u64>) {
+    let most = more.map_or(libc::RLIM_INFINITY, |more| memory() + more);
     let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the struct is valid.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
@@ -35,6 +40,15 @@ fn what_the_system_refuses_is_told_and_all_goes_on() {
     let whole = huey.task("whole", |n: u64| n + 1).offload();
     let large = huey.task("large", |n: u64| n + 2).stack_size(64 << 20);
     assert!(small.call(()).get().unwrap());
+
+    // A large stack is given back when there is nothing to do.
+    let before = memory();
+    assert_eq!(large.call((1,)).get().unwrap(), 3);
+    let end = Instant::now() + LIMIT;
+    while memory() > before + (32 << 20) {
+        assert!(Instant::now() < end, "the stack is still there");
+        std::thread::yield_now();
+    }
 
     // Less than the stack of a thread; enough for what else is needed.
     limit_memory(Some(1 << 20));
