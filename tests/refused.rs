@@ -33,7 +33,7 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, TaskError>, expected: &s
 
 #[test]
 fn what_the_system_refuses_is_told_and_all_goes_on() {
-    let huey = MiniHuey::builder("refused").pool_size(1).offload_size(2).build();
+    let huey = MiniHuey::builder("refused").pool_size(1).offload_size(3).build();
     let here = std::thread::current().id();
     let small = huey.task("small", move || std::thread::current().id() != here);
     let part = huey.task("part", move |n: u64| offload(|| 2 * n));
@@ -70,11 +70,11 @@ fn what_the_system_refuses_is_told_and_all_goes_on() {
     assert_eq!(large.call((1,)).get().unwrap(), 3);
     assert_eq!(part.call((1,)).get().unwrap(), 2);
 
-    // One thread is there: what can't have another one waits for it.
+    // One thread is there, or two, and all are held: what can't have another one waits for them.
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let receiver = std::sync::Mutex::new(receiver);
     let hold = huey.task("hold", move || receiver.lock().unwrap().recv().unwrap()).offload();
-    let held = hold.call(());
+    let held = [hold.call(()), hold.call(())];
     while huey.stats().backlog > 0 {
         std::thread::yield_now();
     }
@@ -82,7 +82,10 @@ fn what_the_system_refuses_is_told_and_all_goes_on() {
     let mut waits = whole.call((5,));
     assert!(!waits.wait_timeout(Duration::from_millis(50)));
     sender.send(()).unwrap();
-    held.get().unwrap();
     assert_eq!(waits.get_timeout(LIMIT).unwrap(), 6);
+    sender.send(()).unwrap();
+    for held in held {
+        held.get().unwrap();
+    }
     limit_memory(None);
 }
