@@ -117,7 +117,8 @@ pub struct Stats {
     pub finished: u64,
     /// Tasks that gave an error, panicked or overflowed their stack.
     pub failed: u64,
-    /// Tasks that were enqueued, but ended by a shutdown before they began.
+    /// Tasks that were enqueued, but ended before they began: by a shutdown, or because the system
+    /// refused the stack or the thread that they ask for.
     pub abandoned: u64,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
