@@ -121,7 +121,8 @@ pub struct Stats {
     pub cancelled: u64,
     /// Tasks that did not end within their time-out.
     pub timed_out: u64,
-    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
+    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves, or because
+    /// the system refused the stack or the thread that they ask for.
     pub abandoned: u64,
     /// How often a task was found to hold its worker for longer than the runtime's
     /// `hold_threshold`; see [`runtime`](crate::runtime).

@@ -63,7 +63,6 @@ pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
-#[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
 pub(crate) use watchdog::set_deadline;
 

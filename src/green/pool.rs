@@ -575,7 +575,7 @@ impl Pool {
         ran: Ran,
         chores: &mut SomeChores,
     ) -> Option<JobRef> {
-        state.free_numbers.push(number);
+        state.free(number);
         state.offloaded -= 1;
         self.settle(state, number, ran, chores)
     }
@@ -599,7 +599,7 @@ impl Pool {
                 });
                 job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
                 let mut state = self.state.lock();
-                self.settle_offloaded(&mut state, number, Ran::Failed, &mut chores);
+                self.settle_offloaded(&mut state, number, Ran::ShutDown, &mut chores);
                 state.lane.give_place();
                 again = loop {
                     match state.lane.demand() {

@@ -144,7 +144,7 @@ impl Green {
                         if Green::leave_to_successor(member, job, size) {
                             return Left::Successor;
                         }
-                        ran = Some(Ran::Failed);
+                        ran = Some(Ran::ShutDown);
                         continue;
                     }
                     overflow::enter(&self);
