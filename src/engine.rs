@@ -123,6 +123,11 @@ pub struct Stats {
     pub timed_out: u64,
     /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
     pub abandoned: u64,
+    /// How often a task was found to hold its worker for longer than the runtime's
+    /// `hold_threshold`; see [`runtime`](crate::runtime).
+    pub held: u64,
+    /// The longest that a task which was found so held its worker.
+    pub longest_hold: Duration,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
     pub skipped: u64,
@@ -173,6 +178,7 @@ impl Engine {
         probe();
         let problem = format!("{:?}: {problem}", self.name);
         log::error!("{problem}");
+        probe();
         self.problems.lock().push(problem.clone());
         Reason::Misconfigured(problem).into()
     }
@@ -383,6 +389,8 @@ impl Engine {
             cancelled: pooled.cancelled + immediate.cancelled,
             timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
+            held: pooled.held,
+            longest_hold: pooled.longest_hold,
             skipped: marks.missed + marks.overlapped,
             worst_lateness: marks.worst_late,
         }

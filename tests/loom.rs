@@ -21,6 +21,7 @@ mod primitives {
 #[allow(dead_code)]
 #[path = "../src/slot/cell.rs"]
 mod cell;
+#[allow(dead_code)]
 #[path = "../src/slot/states.rs"]
 mod states;
 
@@ -159,6 +160,56 @@ fn only_one_of_runner_and_canceller_decides() {
         assert_eq!(value, if ran { 1 } else { 2 });
         drop(slot);
         assert_eq!(count.dropped(), 3);
+    });
+}
+
+#[test]
+fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which() {
+    model_with_preemptions(2, || {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(0)));
+        let ends = |fate: u8| {
+            let (slot, value) = (slot.clone(), count.make(u32::from(fate)));
+            thread::spawn(move || {
+                if !slot.discard_work(fate) {
+                    return false;
+                }
+                // If it is too early, as above, the runner decides.
+                let decides = slot.decide_for_it(fate);
+                if decides {
+                    // SAFETY: `decide_for_it` gave true.
+                    drop(unsafe { slot.publish(value) });
+                }
+                decides
+            })
+        };
+        let canceller = ends(states::CANCELLED);
+        let shutdown = ends(states::SHUT_DOWN);
+        let value = count.make(0);
+        let ran = match slot.begin() {
+            Some(work) => {
+                drop(work);
+                resolve(&slot, value)
+            }
+            None => {
+                drop(value);
+                false
+            }
+        };
+        let (cancelled, shut_down) = (canceller.join().unwrap(), shutdown.join().unwrap());
+        assert_eq!(u8::from(ran) + u8::from(cancelled) + u8::from(shut_down), 1);
+        let fate = if ran {
+            0
+        } else if cancelled {
+            states::CANCELLED
+        } else {
+            states::SHUT_DOWN
+        };
+        assert_eq!(slot.fate(), fate);
+        // SAFETY: this is the one receiver.
+        assert_eq!(*unsafe { slot.take() }.expect("decided").value, u32::from(fate));
+        drop(slot);
+        assert_eq!(count.dropped(), 4);
     });
 }
 
@@ -334,8 +385,12 @@ impl Pool {
 
 /// With three threads or more, all interleavings are too many: those with up to three preemptions.
 fn bounded_model(model: impl Fn() + Sync + Send + 'static) {
+    model_with_preemptions(3, model);
+}
+
+fn model_with_preemptions(most: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(most);
     builder.check(model);
 }
 

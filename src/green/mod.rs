@@ -19,6 +19,7 @@
 //! # Ok::<(), minihuey::Error>(())
 //! ```
 
+mod activity;
 mod backlog;
 mod descriptor;
 mod hub;
@@ -38,6 +39,8 @@ mod thread;
 mod threads;
 mod timers;
 mod waiter;
+mod watch;
+mod watchdog;
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +62,7 @@ pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use thread::Green;
 #[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
+pub(crate) use watchdog::set_deadline;
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

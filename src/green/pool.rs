@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -81,6 +81,9 @@ pub(crate) struct Books {
     pub(crate) cancelled: u64,
     pub(crate) timed_out: u64,
     pub(crate) abandoned: u64,
+    /// How often a job held its worker, and for how long at most.
+    pub(crate) held: u64,
+    pub(crate) longest_hold: Duration,
 }
 
 impl Books {
@@ -203,26 +206,31 @@ impl Pool {
     pub(crate) fn push(self: &Arc<Pool>, job: JobRef, most: usize) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        if state.books.waiting >= most && !state.closed {
+        if state.closed {
+            return Err(Refused::Closed(job));
+        }
+        if state.books.waiting >= most {
             return Err(Refused::Full(job));
         }
-        self.add(state, job)
+        self.add(state, job);
+        Ok(())
     }
 
     /// As `push`, of a job that was [kept back](super::Job::claimed) until now.
     pub(crate) fn push_due(self: &Arc<Pool>, job: JobRef) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        // ORDERING: Relaxed, the lock orders it.
-        job.claimed().store(false, Ordering::Relaxed);
-        self.add(state, job)
-    }
-
-    #[inline]
-    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) -> Result<(), Refused> {
         if state.closed {
             return Err(Refused::Closed(job));
         }
+        // ORDERING: Relaxed, the lock orders it.
+        job.claimed().store(false, Ordering::Relaxed);
+        self.add(state, job);
+        Ok(())
+    }
+
+    #[inline]
+    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) {
         state.books.pushed += 1;
         state.books.waiting += 1;
         let mut chores = None;
@@ -239,7 +247,6 @@ impl Pool {
         if let Some(chores) = chores {
             chores.run(self);
         }
-        Ok(())
     }
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
