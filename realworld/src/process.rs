@@ -106,7 +106,9 @@ impl Process {
         bound.arg(command.get_program()).args(command.get_args());
         bound.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
         adjust(&mut bound);
-        let child = bound.spawn()?;
+        let child = bound.spawn().map_err(|error| {
+            Unavailable::Failed(format!("setpriv (Debian package util-linux): {error}"))
+        })?;
         Ok(Process { child, stop, dir })
     }
 

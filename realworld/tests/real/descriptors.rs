@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use minihuey::MiniHuey;
 use minihuey_realworld::origin::body;
@@ -57,8 +56,7 @@ fn a_task_that_gets_no_descriptor_gets_the_error_and_nothing_is_lost() {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
             let limit = hard.min(MOST);
             setrlimit(Resource::RLIMIT_NOFILE, limit, limit).unwrap();
-            let tasks = usize::try_from(limit).unwrap() / 2 + 500;
-
+            let tasks = u32::try_from(limit / 2 + 500).unwrap();
             let huey = MiniHuey::new("many");
             let (sender, receiver) = mpsc::channel();
             // Two descriptors for each that gets them.
@@ -75,7 +73,6 @@ fn a_task_that_gets_no_descriptor_gets_the_error_and_nothing_is_lost() {
                 mine.read_exact(&mut bytes)?;
                 Ok(u32::from_ne_bytes(bytes))
             });
-            let tasks = u32::try_from(tasks).unwrap();
             let results: Vec<_> = (0..tasks).map(|number| hold.call((number,))).collect();
             let messages: Vec<_> =
                 (0..tasks).map(|_| receiver.recv_timeout(LIMIT).unwrap()).collect();
@@ -122,6 +119,5 @@ fn all_works_again_after_descriptors_were_used_up() {
 
         let results: Vec<_> = (0..200).map(|_| fetch.call(())).collect();
         results.into_iter().for_each(value);
-        std::thread::sleep(Duration::ZERO);
     });
 }

@@ -10,7 +10,7 @@ use nix::unistd::Uid;
 
 use crate::support::{patch, together};
 
-const NAP: Duration = Duration::from_millis(500);
+const NAP: Duration = Duration::from_millis(1_000);
 
 /// Sleeps, and then prints its argument and complains of it.
 fn napping(number: usize) -> Command {
@@ -64,7 +64,7 @@ fn a_task_forks_and_executes() {
 #[test]
 fn a_forked_child_sleeps_as_any_process_does() {
     patch();
-    let run = together(10, |number| {
+    let run = together(20, |number| {
         let mut command = napping(number);
         // SAFETY: a sleep is a system call, and takes no memory and no lock. What a forked child
         // must not do is to switch to another green thread, of which it has a copy.
@@ -77,7 +77,7 @@ fn a_forked_child_sleeps_as_any_process_does() {
         };
         command.output().map(|output| assert_output(number, &output))
     });
-    run.assert_together(10 * NAP);
+    run.assert_together(20 * NAP);
 }
 
 #[test]

@@ -55,9 +55,12 @@ fn a_server_ends_with_the_process_that_started_it() {
         thread::sleep(LIMIT);
         return;
     }
+    // Nobody else removes what a killed process leaves there.
+    let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", NAME, "--nocapture"])
         .env(VARIABLE, "1")
+        .env("TMPDIR", dir.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -1,7 +1,7 @@
 //! One socket and several threads of both kinds; look-ups of names.
 
 use std::io::{self, Read, Write};
-use std::net::ToSocketAddrs;
+use std::net::{Shutdown, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use minihuey::MiniHuey;
 
-use crate::support::{LIMIT, origin, patch, together, value};
+use crate::support::{LIMIT, patch, together, value};
 
 const BYTES: usize = 1 << 20;
 
@@ -22,7 +22,7 @@ fn a_green_thread_reads_from_a_socket_that_an_os_thread_writes_to() {
     // What is written on one end comes back: more than fits into the socket's buffers.
     let echo = huey.try_task("echo", |stream: UnixStream| {
         let copied = io::copy(&mut &stream, &mut &stream)?;
-        stream.shutdown(std::net::Shutdown::Write)?;
+        stream.shutdown(Shutdown::Write)?;
         Ok::<_, io::Error>(copied)
     });
     let read = huey.try_task("read", |stream: Arc<UnixStream>| {
@@ -34,7 +34,7 @@ fn a_green_thread_reads_from_a_socket_that_an_os_thread_writes_to() {
     let writer = thread::spawn(move || {
         let bytes: Vec<u8> = (0..BYTES).map(|number| (number % 251) as u8).collect();
         (&*one).write_all(&bytes).unwrap();
-        one.shutdown(std::net::Shutdown::Write).unwrap();
+        one.shutdown(Shutdown::Write).unwrap();
         bytes
     });
     let written = writer.join().unwrap();
@@ -112,6 +112,4 @@ fn std_s_sleep_lets_others_run() {
         Ok::<_, String>(())
     });
     run.assert_together(1_000 * NAP);
-    // The server is not needed; that it starts while tasks ran before is.
-    drop(origin());
 }
