@@ -75,8 +75,23 @@ impl<A: Send + 'static, R: Send + 'static> Task<A, R> {
     }
 
     /// Gives it only so long to run, as `#[task(HUEY, timeout = "30s")]`: see
-    /// [`TaskError::TimedOut`](crate::TaskError::TimedOut).
-    pub fn timeout(self, timeout: Duration) -> Task<A, R> {
+    /// [`TaskError::TimedOut`](crate::TaskError::TimedOut). With no time at all every call is
+    /// rejected, and [`start`](crate::MiniHuey::start) is an error.
+    ///
+    /// ```
+    /// # use minihuey::{MiniHuey, TaskError, green};
+    /// # use std::time::Duration;
+    /// # let huey = MiniHuey::new("patient");
+    /// let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600)));
+    /// let nap = nap.timeout(Duration::from_millis(10));
+    /// assert!(matches!(nap.call(()).get(), Err(TaskError::TimedOut)));
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Task<A, R> {
+        if timeout.is_zero() {
+            let name = self.meta.name;
+            let why = format!("the time-out of {name:?} is 0; expected a positive duration");
+            self.refused.get_or_insert(Arc::new(self.engine.refuse(&why)));
+        }
         self.with(|meta| meta.timeout(timeout))
     }
 

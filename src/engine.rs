@@ -121,8 +121,14 @@ pub struct Stats {
     pub cancelled: u64,
     /// Tasks that did not end within their time-out.
     pub timed_out: u64,
-    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves.
+    /// Tasks that were enqueued, but ended by a shutdown before they ended themselves, or because
+    /// the system refused the stack or the thread that they ask for.
     pub abandoned: u64,
+    /// How often a task was found to hold its worker for longer than the runtime's
+    /// `hold_threshold`; see [`runtime`](crate::runtime).
+    pub held: u64,
+    /// The longest that a task which was found so held its worker.
+    pub longest_hold: Duration,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
     /// ended and its overlap is `Skip`.
     pub skipped: u64,
@@ -173,6 +179,7 @@ impl Engine {
         probe();
         let problem = format!("{:?}: {problem}", self.name);
         log::error!("{problem}");
+        probe();
         self.problems.lock().push(problem.clone());
         Reason::Misconfigured(problem).into()
     }
@@ -383,6 +390,8 @@ impl Engine {
             cancelled: pooled.cancelled + immediate.cancelled,
             timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
+            held: pooled.held,
+            longest_hold: pooled.longest_hold,
             skipped: marks.missed + marks.overlapped,
             worst_lateness: marks.worst_late,
         }

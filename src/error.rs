@@ -34,11 +34,19 @@ pub enum TaskError {
     /// locked; everything else goes on. Give it more with `#[task(…, stack_size = "1MiB")]`, or all
     /// of them with `runtime().stack_size(…)`.
     StackOverflow,
-    /// The task was cancelled before it finished.
+    /// The task was cancelled before it finished: see
+    /// [`TaskResult::cancel`](crate::TaskResult::cancel).
     Cancelled,
-    /// The task did not finish within its time-out.
+    /// The task did not finish within its time-out, `#[task(HUEY, timeout = "30s")]` or
+    /// [`Task::timeout`](crate::Task::timeout), counted from the moment it began to run.
+    ///
+    /// The result resolves at the deadline. The task unwinds at its next wait in a green thread,
+    /// as one that is [cancelled](crate::TaskResult::cancel); if it computes, holds its worker or
+    /// was offloaded, it runs on, and nobody gets its value. Nothing times out in a huey that is
+    /// [`immediate`](crate::Builder::immediate).
     TimedOut,
-    /// The huey was shut down before the task finished.
+    /// The huey was shut down before the task finished. One that runs is interrupted as one that
+    /// is cancelled.
     ShutDown,
     /// The task was never taken on: the backlog is full, or the huey can't run it. Says why.
     Rejected(Rejection),

@@ -76,10 +76,37 @@
 //! Of `may`'s own primitives, avoid those with a time-out inside a task: they resume it on the one
 //! thread of may's timers.
 //!
+//! A watchdog looks on. When a task holds its worker for longer than 100 ms (see
+//! [`RuntimeBuilder::hold_threshold`]), the log names it, says what it does and what to do about
+//! it, and afterwards for how long it did in all. [`Stats`] counts such holds.
+//!
 //! A green thread never leaves its worker, so thread-locals are safe to use, also with several
 //! workers. (Waits of may's own may take it to another one, from where it comes back at its next
 //! wait of ours; and if something in your build turns on may's feature `work_steal`, it may be taken
 //! anywhere. Neither matters where there is one worker.)
+//!
+//! # Cancelling and time-outs
+//!
+//! [`TaskResult::cancel`], a time-out (`#[task(HUEY, timeout = "30s")]` or [`Task::timeout`]) and
+//! the end of [`shutdown`]'s patience end a task from outside. Its result resolves at that moment,
+//! whatever the task is at. If it runs, it unwinds when it waits the next time: its destructors
+//! run, no panic hook is called, nothing is logged as a failure. In a `std::panic::catch_unwind`
+//! of its own it may notice, and should end; its next wait unwinds again. What can't be stopped is
+//! a task that does not wait: one that computes, holds its worker, or runs on an OS thread. It runs
+//! on, and its value is dropped.
+//!
+//! ```
+//! # use minihuey::{MiniHuey, TaskError, green};
+//! # use std::time::Duration;
+//! # let huey = MiniHuey::new("ends");
+//! let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600)));
+//! let result = nap.call(());
+//! assert!(result.cancel());
+//! assert!(matches!(result.get(), Err(TaskError::Cancelled)));
+//!
+//! let short = nap.timeout(Duration::from_millis(5));
+//! assert!(matches!(short.call(()).get(), Err(TaskError::TimedOut)));
+//! ```
 //!
 //! # What is promised
 //!
@@ -104,8 +131,11 @@
 //! |-------|--------------------------------------------------------------------------------------|
 //! | error | a task failed, panicked, overflowed its stack or was refused; a setting is wrong      |
 //! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back; no thread to be had |
+//! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back; |
+//! |       | a task timed out, or held its worker                                                 |
 //! | info  | a huey started, stopped or shut down                                                 |
-//! | debug | each task: enqueueing, scheduling, executed in n s                                   |
+//! | debug | each task: enqueueing, scheduling, executed in n s, cancelled; how one ended that    |
+//! |       | was ended from outside                                                               |
 //!
 //! Arguments and values are never logged. Error and panic texts are, as the task gave them.
 //!
@@ -127,8 +157,9 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
-//!                   and what they run: job · backlog · pool · runner · lending · lobby;
-//!                   on OS threads: offload · threads · lane
+//!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
+//!                   lobby · interrupt;
+//!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

@@ -59,7 +59,10 @@ impl<T: Send + 'static> TaskResult<T> {
     /// # Errors
     /// What became of the task instead: see [`TaskError`].
     pub fn get(mut self) -> Result<T, TaskError> {
-        let waited = self.receiver.wait(None);
+        if let Some(value) = self.receiver.take() {
+            return value;
+        }
+        let waited = self.receiver.wait_for_it(None);
         self.take(waited)
     }
 
@@ -111,9 +114,10 @@ impl<T: Send + 'static> TaskResult<T> {
 
     /// Has `f` called with what becomes of the task.
     ///
-    /// It is called by whichever thread ends the task, in most cases the worker that runs all
-    /// others too, or right here if the task has ended: so it must be short and must not block. A
-    /// panic in it is logged and goes no further.
+    /// It is called by whichever thread ends the task: in most cases the worker that runs all
+    /// others too, after a time-out the one thread that sees to all time-outs, after `cancel` or
+    /// `shutdown` their caller; or right here if the task has ended. So it must be short and must
+    /// not block. A panic in it is logged and goes no further.
     ///
     /// ```
     /// # use minihuey::MiniHuey;

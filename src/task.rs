@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{End, Job, JobRef, Ran, TaskMeta, panics};
+use crate::green::{self, End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
 use crate::slot::states::{CANCELLED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Slot};
@@ -68,6 +68,7 @@ where
             return self.abandoned().unwrap_or(Ran::ShutDown);
         };
         let Header { meta, id } = self.header;
+        let deadline = meta.timeout.map(|timeout| green::set_deadline(self.pool, id, timeout));
         let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
         // What comes of a task that was ended from outside is no news.
         let report = |error: &dyn Display| {
@@ -85,6 +86,7 @@ where
                 (Err(TaskError::Panicked(panic)), Ran::Failed)
             }
         };
+        drop(deadline);
         if let Some(start) = start {
             let seconds = start.elapsed().as_secs_f64();
             panics::contain(|| log::debug!("executed {} #{id} in {seconds:.6} s", meta.name));

@@ -6,6 +6,9 @@
 //!   race on the content; to Release: on the waiter.
 //! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
 //! * `begin`'s vacant.store(Release) to Relaxed: `only_one_of_runner_and_canceller_decides`.
+//! * in `Shared::drop`, load(Acquire) to Relaxed, and fetch_sub(AcqRel) to Acquire or to Release:
+//!   `an_objects_last_owner_sees_what_the_others_did` reports a race, as it does if an only owner
+//!   is taken for the last one after it looked twice.
 //! * in `Backlog::help`, no standby for work that was left behind, and in `Backlog::next`, a runner
 //!   that rests without being listed: `work_is_done_even_if_it_blocks_on_later_work` deadlocks.
 //! * in `Lane::take_place`, a place given beyond the limit:
@@ -15,12 +18,13 @@
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 }
 
 #[allow(dead_code)]
 #[path = "../src/slot/cell.rs"]
 mod cell;
+#[allow(dead_code)]
 #[path = "../src/slot/states.rs"]
 mod states;
 
@@ -31,12 +35,38 @@ mod backlog;
 #[path = "../src/green/lane.rs"]
 mod lane;
 
+#[allow(dead_code)]
+#[path = "../src/green/shared.rs"]
+mod shared;
+
+/// In place of the real one, whose hand-overs are all under a lock.
+mod arena {
+    use std::alloc::{Layout, alloc, dealloc};
+    use std::ptr::NonNull;
+
+    #[derive(Clone, Copy)]
+    pub struct Place;
+
+    pub fn allocate(layout: Layout) -> (NonNull<u8>, Place) {
+        // SAFETY: the header alone has a size.
+        (NonNull::new(unsafe { alloc(layout) }).expect("some memory"), Place)
+    }
+
+    /// # Safety
+    /// It came from `allocate`, for this layout.
+    pub unsafe fn free(memory: NonNull<u8>, _: Place, layout: impl FnOnce() -> Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { dealloc(memory.as_ptr(), layout()) };
+    }
+}
+
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use backlog::{Backlog, Entry, Help, Next};
 use lane::{Demand, Lane, Taken};
+use shared::Shared;
 
 type Slot = cell::Slot<(), Counted, Counted, Arc<Bell>>;
 
@@ -163,6 +193,56 @@ fn only_one_of_runner_and_canceller_decides() {
 }
 
 #[test]
+fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which() {
+    model_with_preemptions(2, || {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(0)));
+        let ends = |fate: u8| {
+            let (slot, value) = (slot.clone(), count.make(u32::from(fate)));
+            thread::spawn(move || {
+                if !slot.discard_work(fate) {
+                    return false;
+                }
+                // If it is too early, as above, the runner decides.
+                let decides = slot.decide_for_it(fate);
+                if decides {
+                    // SAFETY: `decide_for_it` gave true.
+                    drop(unsafe { slot.publish(value) });
+                }
+                decides
+            })
+        };
+        let canceller = ends(states::CANCELLED);
+        let shutdown = ends(states::SHUT_DOWN);
+        let value = count.make(0);
+        let ran = match slot.begin() {
+            Some(work) => {
+                drop(work);
+                resolve(&slot, value)
+            }
+            None => {
+                drop(value);
+                false
+            }
+        };
+        let (cancelled, shut_down) = (canceller.join().unwrap(), shutdown.join().unwrap());
+        assert_eq!(u8::from(ran) + u8::from(cancelled) + u8::from(shut_down), 1);
+        let fate = if ran {
+            0
+        } else if cancelled {
+            states::CANCELLED
+        } else {
+            states::SHUT_DOWN
+        };
+        assert_eq!(slot.fate(), fate);
+        // SAFETY: this is the one receiver.
+        assert_eq!(*unsafe { slot.take() }.expect("decided").value, u32::from(fate));
+        drop(slot);
+        assert_eq!(count.dropped(), 4);
+    });
+}
+
+#[test]
 fn a_wait_that_times_out_withdraws_its_waiter_or_finds_the_value() {
     loom::model(|| {
         let count = Count::new();
@@ -206,6 +286,49 @@ fn a_value_that_nobody_takes_is_dropped_once() {
         drop(slot);
         runner.join().unwrap();
         assert_eq!(count.dropped(), 2);
+    });
+}
+
+/// What each owner touched before it let go.
+struct Touched {
+    by: [loom::cell::UnsafeCell<u32>; 3],
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Touched {
+    fn touch(&self, owner: usize) {
+        // SAFETY: each owner has a cell of its own; loom tells if that is not so.
+        self.by[owner].with_mut(|cell| unsafe { *cell += 1 });
+    }
+}
+
+impl Drop for Touched {
+    fn drop(&mut self) {
+        // SAFETY: nobody else is left; loom tells if that is not so.
+        let touches: u32 = self.by.iter().map(|cell| cell.with(|cell| unsafe { *cell })).sum();
+        assert_eq!(touches, 3);
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn an_objects_last_owner_sees_what_the_others_did() {
+    bounded_model(|| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let by = std::array::from_fn(|_| loom::cell::UnsafeCell::new(0));
+        let (first, second) = Shared::pair(Touched { by, dropped: dropped.clone() });
+        let other = thread::spawn(move || {
+            // It makes one owner more, and hands that on.
+            let third = second.clone();
+            let another = thread::spawn(move || third.touch(2));
+            second.touch(1);
+            drop(second);
+            another.join().unwrap();
+        });
+        first.touch(0);
+        drop(first);
+        other.join().unwrap();
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -334,8 +457,12 @@ impl Pool {
 
 /// With three threads or more, all interleavings are too many: those with up to three preemptions.
 fn bounded_model(model: impl Fn() + Sync + Send + 'static) {
+    model_with_preemptions(3, model);
+}
+
+fn model_with_preemptions(most: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(most);
     builder.check(model);
 }
 

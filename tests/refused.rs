@@ -2,21 +2,35 @@
 //! own memory.
 
 use std::fs;
-use std::time::Duration;
+use std::sync::{Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, Reason, TaskError, offload};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
-fn limit_memory(more: Option<u64>) {
+/// The bytes of address space that the process has.
+fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
     let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
-    let most = more.map_or(libc::RLIM_INFINITY, |more| kilobytes * 1024 + more);
+    kilobytes * 1024
+}
+
+/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
+fn limit_memory(more: Option<u64>) {
+    let most = more.map_or(libc::RLIM_INFINITY, |more| memory() + more);
     let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the struct is valid.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+/// How many threads of ours the process has. (The system cuts names at 15 letters.)
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm"));
+    let names = tasks.filter_map(|task| name(task.ok()?).ok());
+    names.filter(|name| name.starts_with("minihuey-offloa")).count()
 }
 
 #[track_caller]
@@ -28,13 +42,22 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, TaskError>, expected: &s
 
 #[test]
 fn what_the_system_refuses_is_told_and_all_goes_on() {
-    let huey = MiniHuey::builder("refused").pool_size(1).offload_size(2).build();
+    let huey = MiniHuey::builder("refused").pool_size(1).offload_size(50).build();
     let here = std::thread::current().id();
     let small = huey.task("small", move || std::thread::current().id() != here);
     let part = huey.task("part", move |n: u64| offload(|| 2 * n));
     let whole = huey.task("whole", |n: u64| n + 1).offload();
     let large = huey.task("large", |n: u64| n + 2).stack_size(64 << 20);
     assert!(small.call(()).get().unwrap());
+
+    // A large stack is given back when there is nothing to do.
+    let before = memory();
+    assert_eq!(large.call((1,)).get().unwrap(), 3);
+    let end = Instant::now() + LIMIT;
+    while memory() > before + (32 << 20) {
+        assert!(Instant::now() < end, "the stack is still there");
+        std::thread::yield_now();
+    }
 
     // Less than the stack of a thread; enough for what else is needed.
     limit_memory(Some(1 << 20));
@@ -53,22 +76,32 @@ fn what_the_system_refuses_is_told_and_all_goes_on() {
 
     limit_memory(None);
     assert_eq!(whole.call((1,)).get().unwrap(), 2);
-    assert_eq!(large.call((1,)).get().unwrap(), 3);
     assert_eq!(part.call((1,)).get().unwrap(), 2);
 
-    // One thread is there: what can't have another one waits for it.
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
-    let receiver = std::sync::Mutex::new(receiver);
-    let hold = huey.task("hold", move || receiver.lock().unwrap().recv().unwrap()).offload();
-    let held = hold.call(());
-    while huey.stats().backlog > 0 {
-        std::thread::yield_now();
+    // All the threads that are there are held: what can't have another one waits for them.
+    let (sender, receiver) = mpsc::channel::<()>();
+    let (began, has_begun) = mpsc::channel();
+    let receiver = Mutex::new(receiver);
+    let hold = huey.task("hold", move || {
+        began.send(()).unwrap();
+        receiver.lock().unwrap().recv().unwrap();
+    });
+    let hold = hold.offload();
+    let mut held = Vec::new();
+    while held.len() < threads() || held.is_empty() {
+        held.push(hold.call(()));
+        // A thread that starts takes memory that it gives back: so not before it has started.
+        has_begun.recv_timeout(LIMIT).unwrap();
     }
     limit_memory(Some(1 << 20));
     let mut waits = whole.call((5,));
     assert!(!waits.wait_timeout(Duration::from_millis(50)));
     sender.send(()).unwrap();
-    held.get().unwrap();
     assert_eq!(waits.get_timeout(LIMIT).unwrap(), 6);
+    held[1..].iter().for_each(|_| sender.send(()).unwrap());
+    for held in held {
+        held.get().unwrap();
+    }
     limit_memory(None);
+    assert_eq!(large.call((1,)).get().unwrap(), 3);
 }

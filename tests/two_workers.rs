@@ -120,3 +120,44 @@ fn many_threads_and_tasks_call_and_every_result_comes() {
     huey.join(LIMIT).unwrap();
     assert_eq!(huey.stats().enqueued, 4 * 50 * 102);
 }
+
+#[test]
+fn what_is_cancelled_from_anywhere_unwinds_on_its_own_worker() {
+    start();
+    let huey = MiniHuey::new("cancelled");
+    let unwound = Arc::new(AtomicUsize::new(0));
+    struct Count(Arc<AtomicUsize>, ThreadId);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            assert_eq!(thread::current().id(), self.1);
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (its_begun, its_unwound) = (begun.clone(), unwound.clone());
+    let nap = huey.task("nap", move |short: bool| {
+        its_begun.fetch_add(1, Ordering::SeqCst);
+        let _count = Count(its_unwound.clone(), thread::current().id());
+        green::sleep(if short { Duration::from_micros(300) } else { Duration::MAX });
+    });
+    let canceller = nap.clone();
+    let cancel = huey.task("cancel", move |round: u64| {
+        let naps = canceller.map([(false,), (false,), (true,)]);
+        green::sleep(Duration::from_micros(round * 7 % 400));
+        let cancelled = naps.cancel();
+        naps.into_iter().for_each(|nap| {
+            assert!(matches!(nap.get(), Ok(()) | Err(TaskError::Cancelled)));
+        });
+        cancelled
+    });
+    let in_tasks: usize =
+        cancel.map((0..200).map(|n| (n,))).get_timeout(LIMIT).unwrap().into_iter().sum();
+    let naps = nap.map((0..200).map(|_| (false,)));
+    let in_thread = naps.cancel();
+    assert_eq!(in_thread, 200);
+    huey.join(LIMIT).unwrap();
+    let stats = huey.stats();
+    assert_eq!(stats.cancelled, (in_tasks + in_thread) as u64);
+    assert_eq!(stats.enqueued, stats.finished + stats.cancelled);
+    assert_eq!(begun.load(Ordering::SeqCst), unwound.load(Ordering::SeqCst));
+}

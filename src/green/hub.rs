@@ -16,7 +16,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use may::coroutine::Coroutine;
@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
+use super::watchdog;
 
 /// A busy green thread takes a turn of the hub after this long.
 const TURN_EVERY: Duration = Duration::from_micros(200);
@@ -56,6 +57,23 @@ pub(crate) struct Hub {
     pub(super) poller: Poller,
     /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
     pub(super) overflowed: AtomicPtr<Green>,
+    /// The green thread that runs on the worker, if we made it. See `overflow`.
+    pub(super) active: AtomicPtr<Green>,
+    /// Ticks left until the next look at the clock, and when the last one was. Written by the
+    /// worker alone; the watchdog sees by them that it goes on.
+    ticks: AtomicU32,
+    last_look: AtomicU64,
+    /// What the timerfd is armed for. As those.
+    armed: AtomicU64,
+    /// The worker, as the kernel calls it; zero until it runs.
+    thread: AtomicI32,
+}
+
+/// What changes whenever a green thread of the hub parks, yields or ends a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Progress {
+    ticks: u32,
+    last_look: u64,
 }
 
 enum Letter {
@@ -66,11 +84,8 @@ enum Letter {
 /// What only the worker's own thread touches, but for the words below.
 struct Local {
     timers: RefCell<Timers<Coroutine>>,
-    /// What the timerfd is armed for.
-    armed: Cell<u64>,
     /// How many ticks there were between the last two looks at the clock.
     stride: Cell<u32>,
-    last_look: Cell<u64>,
     last_turn: Cell<u64>,
     /// When the selector was last seen to run.
     last_select: Cell<u64>,
@@ -81,8 +96,6 @@ struct Local {
 // Touched by every task: words without a destructor, which cost one instruction to reach.
 thread_local! {
     static HUB: Cell<Option<&'static Hub>> = const { Cell::new(None) };
-    /// Ticks left until the next look at the clock.
-    static TICKS: Cell<u32> = const { Cell::new(0) };
     /// This is the thread on which may resumes coroutines after its own timed waits.
     static IS_MAYS_TIMER: Cell<bool> = const { Cell::new(false) };
     /// The hub's own code runs, which must not wait.
@@ -95,9 +108,7 @@ thread_local! {
     static LOCAL: Local = const {
         Local {
             timers: RefCell::new(Timers::new()),
-            armed: Cell::new(u64::MAX),
             stride: Cell::new(1),
-            last_look: Cell::new(0),
             last_turn: Cell::new(0),
             last_select: Cell::new(0),
             held_back: RefCell::new(Vec::new()),
@@ -143,11 +154,11 @@ pub(super) fn current_afresh() -> Option<&'static Hub> {
 }
 
 /// Nanoseconds on the clock that timers go by.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     to_nanos(Instant::now())
 }
 
-fn to_nanos(instant: Instant) -> u64 {
+pub(super) fn to_nanos(instant: Instant) -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let start = *START.get_or_init(Instant::now);
     crate::clock::nanos(instant.saturating_duration_since(start))
@@ -163,6 +174,13 @@ fn ready(coroutine: &Coroutine) {
     } else {
         coroutine.unpark();
     }
+}
+
+/// Suspends the calling green thread until the selector has run.
+#[cold]
+fn hold_back_caller() {
+    LOCAL.with(|local| local.held_back.borrow_mut().push(may::coroutine::current()));
+    may::coroutine::park();
 }
 
 /// The selector ran: whoever was held back may go.
@@ -186,6 +204,11 @@ impl Hub {
             poller: Poller::of_worker(index, workers, &timer)?,
             timer,
             overflowed: AtomicPtr::default(),
+            active: AtomicPtr::default(),
+            ticks: AtomicU32::new(0),
+            last_look: AtomicU64::new(0),
+            armed: AtomicU64::new(u64::MAX),
+            thread: AtomicI32::new(0),
         })
     }
 
@@ -196,6 +219,8 @@ impl Hub {
             Err(error) => return ready(Err(error.into())),
         };
         HUB.set(Some(self));
+        // SAFETY: it has no precondition.
+        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         if self.waker.set(poller.waker()).is_err() {
             unreachable!("a hub has one coroutine");
         }
@@ -267,10 +292,10 @@ impl Hub {
             }
             let Some(next) = local.timers.borrow().next() else {
                 // Armed or not: the worst is one wake for nothing.
-                local.armed.set(u64::MAX);
+                self.armed.store(u64::MAX, Ordering::Relaxed);
                 return;
             };
-            local.armed.set(next);
+            self.armed.store(next, Ordering::Relaxed);
             self.set_timer_fd(next.saturating_sub(now()));
         });
     }
@@ -298,9 +323,11 @@ impl Hub {
     /// a turn of the hub: then others may be ready, and the caller should let them run.
     #[inline]
     pub(crate) fn tick(&self) -> bool {
-        let ticks = TICKS.get();
+        // ORDERING: Relaxed, here and below: the worker alone writes them, and who else reads them
+        // only wants to know whether they change.
+        let ticks = self.ticks.load(Ordering::Relaxed);
         if ticks > 0 {
-            TICKS.set(ticks - 1);
+            self.ticks.store(ticks - 1, Ordering::Relaxed);
             return false;
         }
         LOCAL.with(|local| self.look_at_clock(local))
@@ -309,7 +336,9 @@ impl Hub {
     #[cold]
     fn look_at_clock(&self, local: &Local) -> bool {
         let now = now();
-        let since = Duration::from_nanos(now.saturating_sub(local.last_look.replace(now)));
+        let since = now.saturating_sub(self.last_look.load(Ordering::Relaxed));
+        let since = Duration::from_nanos(since);
+        self.last_look.store(now, Ordering::Relaxed);
         let stride = local.stride.get();
         if since < LOOK_EVERY / 2 {
             local.stride.set((stride * 2).min(MOST_TICKS));
@@ -318,7 +347,7 @@ impl Hub {
             let stride = u128::from(stride) / times_too_long.max(1);
             local.stride.set(u32::try_from(stride).unwrap_or(1).max(1));
         }
-        TICKS.set(local.stride.get());
+        self.ticks.store(local.stride.get(), Ordering::Relaxed);
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
         if due {
             AT_WORK.set(true);
@@ -333,10 +362,11 @@ impl Hub {
     }
 
     /// Lets the other green threads of this worker run. In a green thread of this hub only.
+    #[inline]
     pub(crate) fn yield_now(&self) {
+        super::overflow::pause(self);
         if ASIDE.get() {
-            LOCAL.with(|local| local.held_back.borrow_mut().push(may::coroutine::current()));
-            may::coroutine::park();
+            hold_back_caller();
         } else {
             may::coroutine::yield_now();
         }
@@ -358,12 +388,25 @@ impl Hub {
 
     /// Brings the calling green thread, which is of this hub, back to its worker, if a timed wait
     /// of may's took it away.
-    #[inline(never)]
+    #[inline]
     pub(super) fn come_home(&self, coroutine: &Coroutine) {
-        while !current_afresh().is_some_and(|hub| std::ptr::eq(hub, self)) {
+        if !self.is_here_afresh() {
+            self.come_from_afar(coroutine);
+        }
+    }
+
+    #[cold]
+    fn come_from_afar(&self, coroutine: &Coroutine) {
+        while !self.is_here_afresh() {
             self.post(Letter::Unpark(coroutine.clone()));
             may::coroutine::park();
         }
+    }
+
+    /// As `is_here`, where the thread may have changed since the last look.
+    #[inline(never)]
+    fn is_here_afresh(&self) -> bool {
+        self.is_here()
     }
 
     /// Runs `action` on the worker: at once if this is its thread, else when the hub comes to it.
@@ -389,8 +432,26 @@ impl Hub {
         };
         // For the others the hub was woken, and has not come yet.
         if is_first {
+            watchdog::note_work();
             self.wake();
         }
+    }
+
+    /// For the watchdog.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            ticks: self.ticks.load(Ordering::Relaxed),
+            last_look: self.last_look.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Somebody of ours waits since `then` for a worker that does not come. For the watchdog.
+    pub(super) fn is_wanted(&self, then: u64) -> bool {
+        self.mail.load(Ordering::Relaxed) || self.armed.load(Ordering::Relaxed) < then
+    }
+
+    pub(super) fn thread(&self) -> libc::pid_t {
+        self.thread.load(Ordering::Relaxed)
     }
 
     /// The descriptor that a signal handler may arm to have the hub run.
@@ -414,8 +475,8 @@ pub(crate) fn set_timer(deadline: Instant, green: &Green) -> Timer {
     let deadline = to_nanos(deadline);
     LOCAL.with(|local| {
         let key = local.timers.borrow_mut().insert(deadline, green.coroutine.clone());
-        if deadline < local.armed.get() {
-            local.armed.set(deadline);
+        if deadline < green.hub.armed.load(Ordering::Relaxed) {
+            green.hub.armed.store(deadline, Ordering::Relaxed);
             green.hub.wake();
         }
         Timer { deadline, key }

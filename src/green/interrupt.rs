@@ -18,11 +18,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::job::{End, Job};
+use super::job::{End, Job, JobRef};
 use super::pool::{Pool, State};
+use super::runner::Member;
 use super::thread::Green;
 use super::waiter::{Waited, Waiter};
 use super::{overflow, panics};
@@ -58,11 +60,22 @@ pub(crate) fn cancel(job: &dyn Job) -> bool {
 
 /// As `cancel`, for several; gives how many it has ended.
 pub(crate) fn cancel_all<'a>(jobs: impl IntoIterator<Item = &'a dyn Job>) -> usize {
+    end_all(jobs, &|| End::Cancelled, &|job| {
+        log::debug!("cancelled {} #{}", job.meta().name, job.id());
+    })
+}
+
+/// Ends several jobs from outside, as `end` says; gives how many. `report` hears of each.
+pub(super) fn end_all<'a>(
+    jobs: impl IntoIterator<Item = &'a dyn Job>,
+    end: &dyn Fn() -> End,
+    report: &dyn Fn(&dyn Job),
+) -> usize {
     overflow::probe();
     let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
     for job in jobs {
-        if job.abandon(End::Cancelled) {
-            panics::contain(|| log::debug!("cancelled {} #{}", job.meta().name, job.id()));
+        if job.abandon(end()) {
+            panics::contain(|| report(job));
             ended.entry(job.pool()).or_default().push(job);
         }
     }
@@ -81,11 +94,11 @@ impl Pool {
         POOLS.lock().insert(self.id, Arc::downgrade(self));
     }
 
-    fn by_id(id: u32) -> Option<Arc<Pool>> {
+    pub(super) fn by_id(id: u32) -> Option<Arc<Pool>> {
         POOLS.lock().get(&id)?.upgrade()
     }
 
-    /// These jobs were cancelled: those that wait to run wait no longer, those that run are
+    /// These jobs were ended: those that wait to run wait no longer, those that run are
     /// interrupted.
     fn withdraw(&self, jobs: &[&dyn Job]) {
         let mut begun = Vec::new();
@@ -142,6 +155,7 @@ impl State {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        overflow::probe();
         POOLS.lock().remove(&self.id);
     }
 }
@@ -167,13 +181,49 @@ impl Green {
     /// unwind.
     #[cold]
     fn has_abandoned_job(&self) -> bool {
-        let Some(member) = &self.member else { return false };
+        self.running_job().is_some_and(|job| job.abandoned().is_some())
+    }
+
+    fn running_job(&self) -> Option<JobRef> {
+        let member = self.member.as_ref()?;
         overflow::probe();
-        let state = member.pool.state.lock();
-        let number = member.inline.lock().last().copied().unwrap_or(member.number);
-        state
-            .running
-            .get(number)
-            .is_some_and(|job| job.as_ref().is_some_and(|job| job.abandoned().is_some()))
+        member.top_job(&member.pool.state.lock())
+    }
+
+    /// What this green thread runs, and for which pool. For the watchdog.
+    pub(super) fn running_task(&self) -> Option<(JobRef, Arc<Pool>)> {
+        let member = self.member.as_ref()?;
+        // Whoever holds a worker is in a job, and no job runs with the lock held; but a worker may
+        // not get a processor for long.
+        let state = member.pool.state.try_lock_for(Duration::from_millis(100))?;
+        Some((member.top_job(&state)?, member.pool.clone()))
+    }
+}
+
+impl Member {
+    /// The job that the runner has on top of its stack.
+    fn top_job(&self, state: &State) -> Option<JobRef> {
+        let number = self.inline.lock().last().copied().unwrap_or(self.number);
+        state.running.get(number)?.clone()
+    }
+}
+
+impl Pool {
+    /// The job with this number, which is running: in `runner`, or, if that has another one, in
+    /// any of the pool.
+    pub(super) fn find_running(&self, runner: Option<&Green>, id: u64) -> Option<JobRef> {
+        let own = runner.and_then(Green::running_job).filter(|job| job.id() == id);
+        own.or_else(|| self.running().into_iter().find(|job| job.id() == id))
+    }
+
+    /// A job was found to hold its worker.
+    pub(super) fn count_hold(&self) {
+        self.state.lock().books.held += 1;
+    }
+
+    /// One that did has let go of it.
+    pub(super) fn count_longest_hold(&self, held: Duration) {
+        let longest = &mut self.state.lock().books.longest_hold;
+        *longest = held.max(*longest);
     }
 }

@@ -1,10 +1,10 @@
 //! What a pool runs, as far as the pool knows it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::backlog::Entry;
+use super::shared::Shared;
 use crate::error::Rejection;
 
 /// What is known of a task before it is called. Lives as long as the process.
@@ -50,7 +50,7 @@ impl TaskMeta {
 }
 
 /// A job, shared by whoever calls it, runs it and waits for it.
-pub(crate) type JobRef = Arc<dyn Job>;
+pub(crate) type JobRef = Shared<dyn Job>;
 
 /// Something to run in a green thread. What comes of it is its own affair; the pool only counts.
 pub(crate) trait Job: Send + Sync {

@@ -19,6 +19,8 @@
 //! # Ok::<(), minihuey::Error>(())
 //! ```
 
+mod activity;
+mod arena;
 mod backlog;
 mod descriptor;
 mod hub;
@@ -34,10 +36,13 @@ mod poller;
 mod pool;
 mod runner;
 mod runtime;
+mod shared;
 mod thread;
 mod threads;
 mod timers;
 mod waiter;
+mod watch;
+mod watchdog;
 
 use std::time::{Duration, Instant};
 
@@ -56,9 +61,10 @@ pub(crate) use overflow::probe;
 pub(crate) use poller::{Polled, about_to_close, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
+pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
-#[allow(unused_imports, reason = "the whole family, for whoever waits")]
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
+pub(crate) use watchdog::set_deadline;
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

@@ -18,7 +18,7 @@
 //! ```
 
 use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -79,6 +79,7 @@ pub(super) fn register(green: &Arc<Green>) -> Option<Registered> {
     entry.green.store(Arc::as_ptr(green).cast_mut(), Ordering::Relaxed);
     // ORDERING: Release, pairs with the Acquire in `owner_of_guard`: who sees the stack sees whose.
     entry.stack_bottom.store(green.stack_bottom, Ordering::Release);
+    green.registered.store(true, Ordering::Relaxed);
     Some(Registered(index))
 }
 
@@ -88,11 +89,19 @@ pub(super) struct Registered(usize);
 impl Drop for Registered {
     fn drop(&mut self) {
         if let Some(registry) = REGISTRY.get() {
+            let mut free = registry.free.lock();
             if let Some(entry) = registry.entries.get(self.0) {
                 // ORDERING: Relaxed: nobody runs on that stack any more, so nobody looks for it.
                 entry.stack_bottom.store(0, Ordering::Relaxed);
+                let this = entry.green.load(Ordering::Relaxed);
+                // SAFETY: its coroutine's locals, of which this is one, hold it until this is done.
+                let active = unsafe { &(*this).hub.active };
+                // ORDERING: Relaxed, the lock orders it for `active_of`.
+                if active.load(Ordering::Relaxed) == this {
+                    active.store(ptr::null_mut(), Ordering::Relaxed);
+                }
             }
-            registry.free.lock().push(self.0);
+            free.push(self.0);
         }
     }
 }
@@ -121,7 +130,37 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 /// Says that `green` runs on this worker from now on. Called when it starts and whenever it was
 /// resumed: others have run meanwhile.
 pub(super) fn enter(green: &Green) {
-    ACTIVE.set(if green.stack_bottom == 0 { ptr::null() } else { green });
+    let active = if green.stack_bottom == 0 { ptr::null() } else { ptr::from_ref(green) };
+    ACTIVE.set(active);
+    // ORDERING: Relaxed, see `active_of`; the flag is its own green thread's.
+    let is_registered = green.registered.load(Ordering::Relaxed);
+    let active = if is_registered { active } else { ptr::null() };
+    green.hub.active.store(active.cast_mut(), Ordering::Relaxed);
+}
+
+/// The green thread that runs on this worker, which is `hub`'s, lets others run.
+#[inline]
+pub(super) fn pause(hub: &Hub) {
+    hub.active.store(ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// The green thread that runs on the worker of `hub`, if we made it. For other threads.
+pub(super) fn active_of(hub: &Hub) -> Option<Arc<Green>> {
+    let registry = REGISTRY.get()?;
+    let _free = registry.free.lock();
+    // ORDERING: Relaxed. A green thread is taken for active only while its entry is in the
+    // registry, or else `Registered::drop` has replaced it, under the lock that is held here. Its
+    // fields were written before it was entered, under that lock, too.
+    let green = hub.active.load(Ordering::Relaxed);
+    if green.is_null() {
+        return None;
+    }
+    // SAFETY: it is in the registry, and what holds it there is dropped only after its entry, which
+    // takes the lock. (One that overflowed is never dropped.) It is inside an Arc, as all are.
+    unsafe {
+        Arc::increment_strong_count(green);
+        Some(Arc::from_raw(green))
+    }
 }
 
 /// The running green thread is about to end.
@@ -146,25 +185,47 @@ fn here() -> Option<(&'static Green, usize)> {
     (left < green.stack_size).then_some((green, left))
 }
 
-/// The calling green thread, if it is one that we made and that can be told at a glance.
+/// The calling green thread, if it is one that we made and that can be told at a glance. Not
+/// counted, so only what runs in it may use this.
 #[inline]
-pub(super) fn active() -> Option<Arc<Green>> {
-    let (green, _) = here()?;
-    // SAFETY: `green` is alive (see `here`), and is inside an Arc as all of them are; the clone
-    // made of that pointer counts itself.
-    unsafe {
-        Arc::increment_strong_count(green);
-        Some(Arc::from_raw(green))
-    }
+pub(super) fn active() -> Option<ManuallyDrop<Arc<Green>>> {
+    here().map(|(green, _)| uncounted(green))
+}
+
+/// As `active`; and as `probe`.
+#[inline]
+pub(super) fn probe_active() -> Option<ManuallyDrop<Arc<Green>>> {
+    let (green, left) = here()?;
+    probe_for(RESERVE, green, left);
+    Some(uncounted(green))
+}
+
+fn uncounted(green: &'static Green) -> ManuallyDrop<Arc<Green>> {
+    // SAFETY: it is alive (see `here`) until the caller's green thread ends, and is inside an Arc
+    // as all of them are; this one is not dropped, as it was not counted.
+    ManuallyDrop::new(unsafe { Arc::from_raw(green) })
 }
 
 /// Overflows now if the library might overflow while it holds a lock, which then would stay
 /// locked for good.
 #[inline]
 pub(crate) fn probe() {
-    if let Some((green, left)) = here()
-        && left < RESERVE
-    {
+    if let Some((green, left)) = here() {
+        probe_for(RESERVE, green, left);
+    }
+}
+
+/// As `probe`, for a lock that may be taken while another is held: whoever probed for that one
+/// passes here, too.
+pub(super) fn probe_for_inner_lock() {
+    if let Some((green, left)) = here() {
+        probe_for(RESERVE / 2, green, left);
+    }
+}
+
+#[inline]
+fn probe_for(reserve: usize, green: &Green, left: usize) {
+    if left < reserve {
         // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
         // this green thread.
         unsafe { ptr::read_volatile((green.stack_bottom - 1) as *const u8) };
@@ -219,6 +280,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     // it stays alive for good.
     if let Some(green) = owner_of_guard(address) {
         ACTIVE.set(ptr::null());
+        pause(green.hub);
         // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
         unsafe { *(green.stack_bottom as *mut usize) = MARK };
         let overflowed = &green.hub.overflowed;

@@ -1,7 +1,7 @@
 //! Catches a task's panic, with the place where it happened.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
@@ -11,6 +11,8 @@ use crate::error::Panic;
 thread_local! {
     /// Where the last panic of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The next panic is std's, in a sleep that was told to fail.
+    static SLEEP_FAILS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Has the place of every panic noted, and then whatever the program does about panics.
@@ -38,8 +40,18 @@ fn chain_hook() {
                 *place = info.location().map(ToString::to_string);
             }
         });
-        previous(info);
+        let in_std = info.location().is_some_and(|place| place.file().contains("library/std/"));
+        if !(SLEEP_FAILS.replace(false) && in_std) {
+            previous(info);
+        }
     }));
+}
+
+/// A sleep is about to fail because its task was ended. `std::thread::sleep` can't fail, and panics:
+/// which unwinds the task, as it should, but is no news to anybody.
+#[cfg(feature = "monkey")]
+pub(crate) fn sleep_fails() {
+    SLEEP_FAILS.set(true);
 }
 
 /// Runs `f` for the task called `name`.

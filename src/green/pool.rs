@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -70,6 +70,16 @@ impl State {
     }
 }
 
+impl State {
+    /// Has those woken who wait for all jobs to end, if all have.
+    #[cold]
+    fn greet_idle(&mut self, chores: &mut SomeChores) {
+        if self.books.begun == 0 && self.books.waiting == 0 {
+            wake_later(chores, self.for_idle.drain());
+        }
+    }
+}
+
 /// How many jobs are where, and how many ended how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Books {
@@ -81,6 +91,9 @@ pub(crate) struct Books {
     pub(crate) cancelled: u64,
     pub(crate) timed_out: u64,
     pub(crate) abandoned: u64,
+    /// How often a job held its worker, and for how long at most.
+    pub(crate) held: u64,
+    pub(crate) longest_hold: Duration,
 }
 
 impl Books {
@@ -203,26 +216,31 @@ impl Pool {
     pub(crate) fn push(self: &Arc<Pool>, job: JobRef, most: usize) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        if state.books.waiting >= most && !state.closed {
+        if state.closed {
+            return Err(Refused::Closed(job));
+        }
+        if state.books.waiting >= most {
             return Err(Refused::Full(job));
         }
-        self.add(state, job)
+        self.add(state, job);
+        Ok(())
     }
 
     /// As `push`, of a job that was [kept back](super::Job::claimed) until now.
     pub(crate) fn push_due(self: &Arc<Pool>, job: JobRef) -> Result<(), Refused> {
         overflow::probe();
         let state = self.state.lock();
-        // ORDERING: Relaxed, the lock orders it.
-        job.claimed().store(false, Ordering::Relaxed);
-        self.add(state, job)
-    }
-
-    #[inline]
-    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) -> Result<(), Refused> {
         if state.closed {
             return Err(Refused::Closed(job));
         }
+        // ORDERING: Relaxed, the lock orders it.
+        job.claimed().store(false, Ordering::Relaxed);
+        self.add(state, job);
+        Ok(())
+    }
+
+    #[inline]
+    fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) {
         state.books.pushed += 1;
         state.books.waiting += 1;
         let mut chores = None;
@@ -239,7 +257,6 @@ impl Pool {
         if let Some(chores) = chores {
             chores.run(self);
         }
-        Ok(())
     }
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
@@ -350,10 +367,7 @@ impl Pool {
     /// Refreshes the hints.
     pub(super) fn note(&self, state: &State) {
         // ORDERING: Relaxed: hints for `lend`, which acts on them under the lock.
-        let has_choice = state.backlog.has_choice();
-        if self.has_choice.load(Ordering::Relaxed) != has_choice {
-            self.has_choice.store(has_choice, Ordering::Relaxed);
-        }
+        self.has_choice.store(state.backlog.has_choice(), Ordering::Relaxed);
     }
 
     /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
@@ -464,8 +478,8 @@ impl Pool {
     ) -> Option<JobRef> {
         state.books.begun -= 1;
         state.books.enter(ran);
-        if !state.for_idle.is_empty() && state.books.begun == 0 && state.books.waiting == 0 {
-            wake_later(chores, state.for_idle.drain());
+        if !state.for_idle.is_empty() {
+            state.greet_idle(chores);
         }
         state.running[number].take()
     }
@@ -561,7 +575,7 @@ impl Pool {
         ran: Ran,
         chores: &mut SomeChores,
     ) -> Option<JobRef> {
-        state.free_numbers.push(number);
+        state.free(number);
         state.offloaded -= 1;
         self.settle(state, number, ran, chores)
     }
@@ -585,7 +599,7 @@ impl Pool {
                 });
                 job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
                 let mut state = self.state.lock();
-                self.settle_offloaded(&mut state, number, Ran::Failed, &mut chores);
+                self.settle_offloaded(&mut state, number, Ran::ShutDown, &mut chores);
                 state.lane.give_place();
                 again = loop {
                     match state.lane.demand() {

@@ -10,7 +10,7 @@ use super::job::{End, Job, JobRef, Ran};
 use super::pool::{Pool, call_later, wake_later};
 use super::runtime::{Left, Runtime};
 use super::thread::Green;
-use super::{overflow, panics};
+use super::{overflow, panics, watchdog};
 use crate::error::Reason;
 
 /// Idle runners above this number end. Each holds the pages of its stack that it has touched.
@@ -61,6 +61,7 @@ impl Green {
         let mut standby = first.is_none();
         let mut ran = None;
         pool.state.lock().runners[member.number] = Some(self.clone());
+        watchdog::note_work();
         if let Some(job) = first {
             let running: *const dyn Job = &*job;
             // If the stack overflows, what is on it is never dropped.
@@ -143,7 +144,7 @@ impl Green {
                         if Green::leave_to_successor(member, job, size) {
                             return Left::Successor;
                         }
-                        ran = Some(Ran::Failed);
+                        ran = Some(Ran::ShutDown);
                         continue;
                     }
                     overflow::enter(&self);

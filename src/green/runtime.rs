@@ -4,13 +4,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
 use super::pool::Pool;
 use super::threads::Threads;
-use super::{overflow, panics};
+use super::watch::Watch;
+use super::{overflow, panics, watchdog};
 use crate::error::Error;
 
 /// Too small for `format!` of a float, which takes some 10 KiB in a debug build.
@@ -29,6 +31,11 @@ const DEFAULT_THREADS: usize = 128;
 
 /// As many as one can sensibly want: each takes a stack and a process number.
 const MOST_THREADS: usize = 10_000;
+/// A task that holds its worker for longer than this is worth a warning.
+const HOLD_THRESHOLD: Duration = Duration::from_millis(100);
+
+/// To look more often would cost more than it tells.
+const LEAST_THRESHOLD: Duration = Duration::from_millis(1);
 
 /// How many coroutines may keeps ready. We recycle our own, and each that it makes at start-up
 /// costs 13 us and two pages.
@@ -59,6 +66,7 @@ pub struct RuntimeBuilder {
     workers: usize,
     stack_size: usize,
     offload_threads: usize,
+    hold_threshold: Option<Duration>,
 }
 
 /// Settings for the process's green-thread runtime, to be made before anything else of the
@@ -70,7 +78,12 @@ pub struct RuntimeBuilder {
 /// # Ok::<(), minihuey::Error>(())
 /// ```
 pub fn runtime() -> RuntimeBuilder {
-    RuntimeBuilder { workers: 1, stack_size: DEFAULT_STACK, offload_threads: DEFAULT_THREADS }
+    RuntimeBuilder {
+        workers: 1,
+        stack_size: DEFAULT_STACK,
+        offload_threads: DEFAULT_THREADS,
+        hold_threshold: Some(HOLD_THRESHOLD),
+    }
 }
 
 /// Says what is wrong with a stack of so many bytes.
@@ -113,12 +126,26 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a task may hold its worker before the log warns of it; 100 ms unless set, None for
+    /// never.
+    ///
+    /// A task holds its worker while it computes, or waits in a way that is not a green thread's:
+    /// all other tasks of that worker stand still. The warning names the task, says for how long
+    /// so far, what it does, and what to do about it; a second one says for how long in all. They
+    /// come from an OS thread that looks at workers while they have something to do, twice in
+    /// this time; so what they say is that exact, and a hold that is a little longer than this may
+    /// go unnoticed. [`Stats`](crate::Stats) counts them.
+    pub fn hold_threshold(mut self, threshold: impl Into<Option<Duration>>) -> RuntimeBuilder {
+        self.hold_threshold = threshold.into();
+        self
+    }
+
     /// Starts the runtime.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] for no workers, no threads to offload to, or a stack under 64 KiB
-    /// or over 1 GiB;
-    /// [`Error::Runtime`] if it runs already, or can't be started.
+    /// [`Error::Misconfigured`] for no workers, no threads to offload to, a stack under 64 KiB or
+    /// over 1 GiB, or a `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or can't
+    /// be started.
     pub fn start(self) -> Result<(), Error> {
         if self.workers == 0 || self.workers > 1024 {
             return Err(Error::Misconfigured(format!(
@@ -131,6 +158,12 @@ impl RuntimeBuilder {
             return Err(Error::Misconfigured(format!(
                 "offload_threads: {} were asked for; expected 1 to {MOST_THREADS}",
                 self.offload_threads
+            )));
+        }
+        if self.hold_threshold.is_some_and(|threshold| threshold < LEAST_THRESHOLD) {
+            return Err(Error::Misconfigured(format!(
+                "hold_threshold: {:?} was asked for; expected {LEAST_THRESHOLD:?} or more, or None",
+                self.hold_threshold.unwrap_or_default()
             )));
         }
         let mut ours = false;
@@ -178,7 +211,7 @@ impl Runtime {
         });
         // Yielding would keep the worker busy, and its selector from running.
         while RUNTIME.get().is_none() {
-            may::coroutine::sleep(std::time::Duration::from_millis(1));
+            may::coroutine::sleep(Duration::from_millis(1));
         }
         // Back from the thread of may's timers.
         may::coroutine::yield_now();
@@ -187,11 +220,18 @@ impl Runtime {
     fn start(settings: &RuntimeBuilder) -> Result<Runtime, String> {
         panics::install_hook();
         // A panic of may's means that the system refused a thread or a descriptor.
-        catch_unwind(|| Runtime::start_workers(settings)).unwrap_or_else(|_| {
+        let started = catch_unwind(|| Runtime::start_workers(settings));
+        let runtime = started.unwrap_or_else(|_| {
             Err("the green-thread runtime can't be started: the system refuses a thread, a \
                  descriptor or memory (see the panic on standard error)"
                 .to_owned())
-        })
+        })?;
+        if let Some(threshold) =
+            settings.hold_threshold.filter(|threshold| *threshold < Duration::MAX)
+        {
+            watchdog::start(Watch::new(threshold, &runtime.hubs));
+        }
+        Ok(runtime)
     }
 
     fn start_workers(settings: &RuntimeBuilder) -> Result<Runtime, String> {

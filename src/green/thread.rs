@@ -8,10 +8,10 @@ use may::coroutine::Coroutine;
 use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
-use super::overflow;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
+use super::{overflow, watchdog};
 
 /// One green thread. Made with it, or, for a coroutine that `may` runs and we did not make, the
 /// first time that it waits for something of ours.
@@ -28,6 +28,8 @@ pub(crate) struct Green {
     /// An OS thread that waits for it in this one's name: see [`Green::sleep_until_called_as`].
     proxy: Mutex<Option<Arc<Bell>>>,
     has_proxy: AtomicBool,
+    /// It is in the registry of `overflow`, until its end.
+    pub(super) registered: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
     pub(super) stack_bottom: usize,
     pub(super) stack_size: usize,
@@ -38,7 +40,8 @@ pub(crate) struct Green {
 may::coroutine_local!(static CURRENT: RefCell<Option<Own>> = RefCell::new(None));
 
 /// A coroutine's identity, and its entry in the registry, until it ends.
-type Own = (Arc<Green>, Option<overflow::Registered>);
+/// The entry goes first: see `overflow::active_of`.
+type Own = (Option<overflow::Registered>, Arc<Green>);
 
 impl Green {
     /// For the calling coroutine, which must not have one yet.
@@ -55,12 +58,13 @@ impl Green {
             interrupted: AtomicBool::new(false),
             proxy: Mutex::new(None),
             has_proxy: AtomicBool::new(false),
+            registered: AtomicBool::new(false),
             stack_bottom,
             stack_size,
             next_overflowed: AtomicPtr::default(),
         });
         CURRENT.with(|current| {
-            *current.borrow_mut() = Some((green.clone(), overflow::register(&green)));
+            *current.borrow_mut() = Some((overflow::register(&green), green.clone()));
         });
         green
     }
@@ -69,10 +73,31 @@ impl Green {
     pub(crate) fn current() -> Option<Arc<Green>> {
         // Asked first: on a thread that is not a worker, may's test would leak a context.
         match hub::current() {
-            Some(hub) => overflow::active().or_else(|| Green::look_up(hub)),
+            Some(hub) => match overflow::active() {
+                Some(green) => Some(Arc::clone(&green)),
+                None => Green::look_up(hub),
+            },
             None if hub::is_mays_timer() => Green::come_home(),
             None => None,
         }
+    }
+
+    /// Calls `f` with what `current` gives, but without a clone where it can be told at a glance;
+    /// and probes the stack.
+    #[inline]
+    pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Arc<Green>>) -> R) -> R {
+        let (active, current);
+        f(match overflow::probe_active() {
+            Some(green) => {
+                active = green;
+                Some(&*active)
+            }
+            None => {
+                overflow::probe();
+                current = Green::current();
+                current.as_ref()
+            }
+        })
     }
 
     /// After a timed wait of may's, which ends on the thread of its timers: blocking that would
@@ -83,7 +108,7 @@ impl Green {
             return None;
         }
         let known =
-            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
+            CURRENT.with(|current| current.borrow().as_ref().map(|(_, green)| green.clone()));
         if let Some(green) = known {
             green.hub.come_home(&green.coroutine);
             return Some(green);
@@ -100,7 +125,7 @@ impl Green {
             return None;
         }
         let known =
-            CURRENT.with(|current| current.borrow().as_ref().map(|(green, _)| green.clone()));
+            CURRENT.with(|current| current.borrow().as_ref().map(|(_, green)| green.clone()));
         let green = known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0)));
         // Whoever woke it by may's own means may have taken it to another worker.
         if !std::ptr::eq(green.hub, hub) && !std::thread::panicking() {
@@ -115,14 +140,23 @@ impl Green {
     pub(crate) fn park(&self) {
         debug_assert!(!std::thread::panicking(), "a green thread must not yield while it unwinds");
         self.hub.tick();
+        overflow::pause(self.hub);
         may::coroutine::park();
         overflow::enter(self);
+        if self.member.is_some() {
+            watchdog::note_work();
+        }
     }
 
     /// Lets others run, unless a panic unwinds.
     pub(crate) fn yield_now(&self) {
+        overflow::probe();
+        self.yield_probed();
+    }
+
+    /// As `yield_now`, where the stack was probed a moment ago.
+    pub(crate) fn yield_probed(&self) {
         if !std::thread::panicking() {
-            overflow::probe();
             self.hub.tick();
             self.hub.yield_now();
             overflow::enter(self);

@@ -80,7 +80,6 @@ pub(crate) fn block_or_interrupted(
 
 /// As [`block_until`], for waits that must end before anything else can: a task that has been
 /// ended waits on.
-#[allow(dead_code, reason = "for locks to be taken back, and borrows that others still use")]
 pub(crate) fn block_uninterrupted(
     me: Option<&Green>,
     deadline: Option<Instant>,

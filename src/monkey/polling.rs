@@ -265,11 +265,11 @@ pub unsafe extern "C" fn pselect(
     // SAFETY: the caller's promise: null or valid.
     let mut given = unsafe { timeout.as_ref() }.copied();
     let wanted = given.as_ref().map(duration);
-    // SAFETY: the caller's promise.
-    if wanted != Some(None)
-        && let Some(done) = unsafe { select_for(count, sets, wanted.flatten(), mask) }
-    {
-        return done;
+    if wanted != Some(None) {
+        // SAFETY: the caller's promise.
+        if let Some(done) = unsafe { select_for(count, sets, wanted.flatten(), mask) } {
+            return done;
+        }
     }
     let timeout = given.as_mut().map_or(ptr::null_mut(), |timeout| timeout);
     // SAFETY: the caller's promise; the kernel writes to our copy.

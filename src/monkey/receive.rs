@@ -154,12 +154,10 @@ pub unsafe extern "C" fn recvmmsg(
             (&raw mut (*message).msg_hdr, &raw mut (*message).msg_len)
         };
         let others = flags & !libc::MSG_WAITFORONE;
+        let only_what_is_there = received > 0 && flags & libc::MSG_WAITFORONE != 0;
+        let nonblocking = if only_what_is_there { libc::MSG_DONTWAIT } else { 0 };
         // SAFETY: as above.
-        let got = if received > 0 && flags & libc::MSG_WAITFORONE != 0 {
-            unsafe { raw::recvmsg(fd, message, others | libc::MSG_DONTWAIT) }
-        } else {
-            unsafe { recvmsg(fd, message, others) }
-        };
+        let got = unsafe { recvmsg(fd, message, others | nonblocking) };
         if got < 0 {
             return if received > 0 { received as c_int } else { -1 };
         }

@@ -255,11 +255,12 @@ pub unsafe extern "C" fn sendfile(
         // SAFETY: the caller's promise.
         return unsafe { raw::sendfile(out, from, offset, count) };
     }
-    // SAFETY: the caller's promise: null or valid. Without it, the file's own position is meant.
-    let start = match unsafe { offset.as_ref() } {
-        Some(offset) => *offset,
-        None => unsafe { libc::lseek(from, 0, libc::SEEK_CUR) },
-    };
+    // SAFETY: no memory is involved.
+    let seek = |to, whence| unsafe { libc::lseek(from, to, whence) };
+    // SAFETY: the caller's promise: null or valid.
+    let offset = unsafe { offset.as_mut() };
+    // Without it, the file's own position is meant.
+    let start = offset.as_ref().map_or_else(|| seek(0, libc::SEEK_CUR), |offset| **offset);
     let mut piece = vec![0_u8; count.min(PIECE)];
     let mut sent: usize = 0;
     let failure = loop {
@@ -282,12 +283,12 @@ pub unsafe extern "C" fn sendfile(
             break None;
         }
     };
-    // SAFETY: as above.
-    match unsafe { offset.as_mut() } {
-        Some(offset) => *offset = start + sent as off_t,
-        None => unsafe {
-            libc::lseek(from, start + sent as off_t, libc::SEEK_SET);
-        },
+    let end = start + sent as off_t;
+    match offset {
+        Some(offset) => *offset = end,
+        None => {
+            seek(end, libc::SEEK_SET);
+        }
     }
     match failure {
         Some(errno) if sent == 0 => raw::fail(errno),

@@ -9,7 +9,7 @@ use libc::{clockid_t, timespec};
 use super::gate::{self, Caller, pause};
 use super::polling::duration;
 use super::raw;
-use crate::green;
+use crate::green::{self, panics};
 
 /// How long a destructor may sleep while a panic unwinds in a green thread: it holds the worker.
 const UNWINDING_SLEEP: Duration = Duration::from_millis(10);
@@ -26,7 +26,13 @@ fn sleep_for(time: Duration) -> Option<Result<(), c_int>> {
     }
     match gate::caller() {
         Caller::Other => None,
-        Caller::Green(me) => Some(pause(&me, Instant::now().checked_add(time))),
+        Caller::Green(me) => {
+            let slept = pause(&me, Instant::now().checked_add(time));
+            if slept.is_err() {
+                panics::sleep_fails();
+            }
+            Some(slept)
+        }
         Caller::Unwinding => {
             // SAFETY: no memory is involved.
             unsafe { sleep_really(libc::CLOCK_MONOTONIC, 0, time.min(UNWINDING_SLEEP)) };

@@ -235,7 +235,8 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         if state & (READY | TAKEN) != READY {
             return None;
         }
-        // ORDERING: Relaxed. Only the receiver sets TAKEN; `drop` comes after it by the Arc.
+        // ORDERING: Relaxed. Only the receiver sets TAKEN; `drop` comes after it by the count of
+        // owners.
         self.state.fetch_or(TAKEN, Ordering::Relaxed);
         // SAFETY: READY was seen, so the content is the value; the one receiver takes it once.
         Some(self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).value) }))

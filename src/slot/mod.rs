@@ -5,27 +5,29 @@
 mod cell;
 pub(crate) mod states;
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::green::{self, Dead, Green, Job, JobRef, Waited, Waiter};
+use crate::green::{self, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
 
 /// Makes a slot and the one receiver of its value.
-pub(crate) fn slot<H, F, T>(header: H, pool: u32, work: F) -> (Arc<Slot<H, F, T>>, Receiver<T>)
+pub(crate) fn slot<H, F, T>(header: H, pool: u32, work: F) -> (JobRef, Receiver<T>)
 where
     Slot<H, F, T>: Job,
     F: Send + 'static,
     T: Send + 'static,
     H: Send + Sync + 'static,
 {
-    let slot = Arc::new(Slot::new(header, pool, work));
-    let receiver = Receiver(slot.clone());
-    (slot, receiver)
+    let (job, outcome) = Shared::pair(Slot::<H, F, T>::new(header, pool, work));
+    let (job, outcome) = (job.into_raw(), outcome.into_raw());
+    // SAFETY: each pointer is an owner's, and only its type is less precise.
+    unsafe { (Shared::from_raw(job as NonNull<dyn Job>), Receiver(Shared::from_raw(outcome))) }
 }
 
 /// A slot whose work and header the receiver need not know.
@@ -73,7 +75,7 @@ where
 
 /// The only one who may wait for a slot's value and take it. It can't be cloned, and whatever
 /// waits or takes needs `&mut`: so there is one receiver at a time, as the slot requires.
-pub(crate) struct Receiver<T>(Arc<dyn Outcome<T>>);
+pub(crate) struct Receiver<T>(Shared<dyn Outcome<T>>);
 
 impl<T: 'static> Receiver<T> {
     pub(crate) fn is_ready(&self) -> bool {
@@ -119,7 +121,9 @@ impl<T: 'static> Receiver<T> {
     }
 
     pub(crate) fn as_job(&self) -> JobRef {
-        self.0.clone()
+        let job: NonNull<dyn Job> = self.0.clone().into_raw();
+        // SAFETY: the pointer is an owner's, and only its type is less precise.
+        unsafe { Shared::from_raw(job) }
     }
 
     /// Blocks the calling thread, green or not, until the value is there. A task that waits here
@@ -129,21 +133,25 @@ impl<T: 'static> Receiver<T> {
         if self.is_ready() { Waited::Ready } else { self.wait_for_it(deadline) }
     }
 
-    fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
-        let me = Green::current();
-        let place = green::lend(me.as_ref(), || self.as_job());
-        // In most cases one round of the worker brings it, and that is cheaper than to park.
-        if let Some(me) = &me {
-            me.yield_now();
-        }
-        let mut waited = Waited::Ready;
-        if !self.is_ready() {
-            waited = self.park(me.as_ref(), deadline);
-        }
-        if let Some(place) = place {
-            place.reclaim();
-        }
-        if self.is_ready() { Waited::Ready } else { waited.or_unwind() }
+    /// As `wait`, where the value was not there a moment ago.
+    pub(crate) fn wait_for_it(&mut self, deadline: Option<Instant>) -> Waited {
+        Green::with_current(|me| {
+            let place = green::lend(me, || self.as_job());
+            // In most cases one round of the worker brings it, and that is cheaper than to park.
+            if let Some(me) = me {
+                me.yield_probed();
+            }
+            let waited = if self.is_ready() { Waited::Ready } else { self.park(me, deadline) };
+            if let Some(place) = place {
+                place.reclaim();
+            }
+            // It may have come while the place was reclaimed.
+            if waited == Waited::Ready || self.is_ready() {
+                Waited::Ready
+            } else {
+                waited.or_unwind()
+            }
+        })
     }
 }
 

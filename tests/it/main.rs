@@ -20,3 +20,4 @@ mod stress;
 mod summer_time;
 mod support;
 mod task_macro;
+mod timeouts;

@@ -15,11 +15,10 @@ fn waiting_for_a_child_lets_others_run() {
 }
 
 #[test]
-fn waiting_for_any_child_lets_others_run() {
-    // In a process of its own, which has no other children.
+fn a_child_that_may_stop_is_waited_for_while_others_run() {
     let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
     let (stdin, pid) = (child.stdin.take().unwrap(), child.id() as i32);
-    // A stopped child is waited for without a pidfd, as any of several is.
+    // Nothing tells that a child has stopped: it is looked at now and then, as any of several is.
     let waits = move || {
         let mut status = 0;
         // SAFETY: the status is a valid place.
@@ -27,6 +26,8 @@ fn waiting_for_any_child_lets_others_run() {
         (waited, status)
     };
     assert_eq!(while_others_run(waits, move || drop(stdin)), (pid, 0));
+    // Somebody else has waited for it.
+    assert!(child.wait().is_err());
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn closing_wakes_who_waits() {
     let (here, there) = UnixStream::pair().unwrap();
     let fd = there.into_raw_fd();
     // SAFETY: it is closed here and nowhere else.
-    let close = move || drop(unsafe { libc::close(fd) });
+    let close = move || assert_eq!(unsafe { libc::close(fd) }, 0);
     assert_eq!(while_others_run(move || read_raw(fd), close), (-1, libc::EBADF));
     drop(here);
 }

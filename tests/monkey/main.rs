@@ -3,6 +3,7 @@
 
 mod children;
 mod closing;
+mod ending;
 mod faithful;
 mod polling;
 mod sleeping;

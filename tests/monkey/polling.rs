@@ -33,11 +33,10 @@ fn poll_ends_with_its_time_out() {
     let (elapsed, found) = in_green(|| {
         let (here, _there) = UnixStream::pair().unwrap();
         let start = Instant::now();
-        (start.elapsed(), poll(&[(here.as_raw_fd(), libc::POLLIN), (-1, 0)], 30));
         let found = poll(&[(here.as_raw_fd(), libc::POLLIN), (-1, 0)], 30);
         (start.elapsed(), found)
     });
-    assert!(elapsed >= Duration::from_millis(60));
+    assert!(elapsed >= Duration::from_millis(30));
     assert_eq!(found, (0, vec![0, 0]));
 }
 

@@ -30,8 +30,8 @@ fn stds_sleep_waits_while_others_run() {
 #[test]
 fn the_sleeps_of_c_wait_while_others_run() {
     // SAFETY (of all): no memory but the structs on the stack is involved.
-    sleeps_together(100, || drop(unsafe { libc::usleep(100_000) }));
-    sleeps_together(1000, || drop(unsafe { libc::sleep(1) }));
+    sleeps_together(100, || assert_eq!(unsafe { libc::usleep(100_000) }, 0));
+    sleeps_together(1000, || assert_eq!(unsafe { libc::sleep(1) }, 0));
     sleeps_together(100, || {
         let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         assert_eq!(unsafe { libc::nanosleep(&time, std::ptr::null_mut()) }, 0);

@@ -20,7 +20,7 @@ fn udp_sockets_wait_for_datagrams() {
             let (len, from) = here.recv_from(&mut bytes).unwrap();
             (bytes[..len].to_vec(), from)
         },
-        move || drop(there.send_to(b"hello", to).unwrap()),
+        move || assert_eq!(there.send_to(b"hello", to).unwrap(), 5),
     );
     assert_eq!(got, (b"hello".to_vec(), from));
 }

@@ -1,7 +1,7 @@
 //! A patched huey, and what tests wait with.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -60,13 +60,4 @@ pub fn while_others_run<T: Send + 'static>(
     assert!(!result.is_ready(), "it was to block");
     unblock();
     get(result)
-}
-
-/// Sets a flag when it is dropped.
-pub struct Flag(pub &'static AtomicBool);
-
-impl Drop for Flag {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }

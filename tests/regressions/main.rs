@@ -5,6 +5,7 @@
 mod child;
 mod ends_of_time;
 mod foreign_code;
+mod interrupts;
 mod lifecycle;
 mod overflow;
 mod starvation;

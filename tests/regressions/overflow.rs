@@ -1,7 +1,8 @@
 //! Tasks that outgrow their stack, at places where that is hard to bear.
 
 use std::hint::black_box;
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use minihuey::{MiniHuey, TaskError, green, group};
@@ -62,6 +63,29 @@ fn an_overflow_inside_a_call_of_the_library_leaves_no_lock_held() {
             assert_sound("group", |_| {
                 let task = MiniHuey::new("leaf").task("leaf", || ());
                 group([task.call(())]).as_completed().for_each(drop);
+            });
+        });
+    });
+}
+
+#[test]
+fn an_overflow_while_results_are_let_go_leaves_no_lock_held() {
+    child::run("overflow::an_overflow_while_results_are_let_go_leaves_no_lock_held", || {
+        within_limit(|| {
+            minihuey::runtime().stack_size(128 * 1024).start().unwrap();
+            let other = MiniHuey::new("other");
+            let quick = other.task("quick", || ());
+            // Each behind a lock of its own: the dive ends while it has one.
+            let results: Arc<[_]> =
+                (0..200_000).map(|_| Mutex::new(Some(quick.call(())))).collect();
+            other.join(LIMIT).unwrap();
+            let next = Arc::new(AtomicUsize::new(0));
+            // As many as make the thread's store of free memory overflow at every step.
+            assert_sound("let go", move |_| {
+                let first = next.fetch_add(64, Ordering::Relaxed);
+                for result in results.iter().skip(first).take(64) {
+                    drop(result.lock().unwrap().take());
+                }
             });
         });
     });

@@ -217,7 +217,7 @@ func queued(name string, count int) (figures, error) {
 	before, start := resident(), time.Now()
 	for i := 0; i < count; i++ {
 		number := uint64(i)
-		go func() { <-gate; sink = number; atomic.AddInt64(&ended, 1) }()
+		go func() { <-gate; atomic.AddUint64(&sink, number); atomic.AddInt64(&ended, 1) }()
 	}
 	inserted, after := time.Since(start), resident()
 	runtime.Gosched()

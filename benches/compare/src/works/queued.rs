@@ -54,7 +54,11 @@ fn minihuey(_case: &str, count: u64) -> Fallible<Figures> {
         std::thread::sleep(LOOK);
     }
     let task = huey.task("ended", ended_with);
-    measure_queued(count, |number| drop(task.call((number,))), || free.store(true, Ordering::Relaxed))
+    measure_queued(
+        count,
+        |number| drop(task.call((number,))),
+        || free.store(true, Ordering::Relaxed),
+    )
 }
 
 fn may(_case: &str, _count: u64) -> Fallible<Figures> {
@@ -69,7 +73,11 @@ fn threads(_case: &str, _count: u64) -> Fallible<Figures> {
 fn tokio_two(_case: &str, count: u64) -> Fallible<Figures> {
     let handle = runtimes::tokio_two()?;
     let gates = hold(|job| drop(handle.spawn(async { job() })));
-    measure_queued(count, |number| drop(handle.spawn(async move { ended_with(number) })), || drop(gates))
+    measure_queued(
+        count,
+        |number| drop(handle.spawn(async move { ended_with(number) })),
+        || drop(gates),
+    )
 }
 
 /// Nobody drives it before the end.
@@ -101,7 +109,11 @@ fn smol(_case: &str, count: u64) -> Fallible<Figures> {
 fn apalis(_case: &str, count: u64) -> Fallible<Figures> {
     let handle = runtimes::tokio_two()?;
     let (apalis, run) = Apalis::new(&handle);
-    measure_queued(count, |number| apalis.push(async move { ended_with(number) }), || drop(std::thread::spawn(run)))
+    measure_queued(
+        count,
+        |number| apalis.push(async move { ended_with(number) }),
+        || drop(std::thread::spawn(run)),
+    )
 }
 
 fn rayon(_case: &str, count: u64) -> Fallible<Figures> {
