@@ -45,3 +45,46 @@ fn the_pictures_show_what_was_measured() {
         assert!(picture.contains(&shown), "{} differs from the results: {RENEW}", chart.file);
     }
 }
+
+/// Results of one work, by two peers: one takes half as long as we, one can't do it.
+fn made_up() -> report::Results {
+    let peer = |name: &str, samples: &[f64]| {
+        let figure =
+            serde_json::json!({ "ns": { "samples": samples }, "tasks": { "samples": [5] } });
+        serde_json::json!({
+            "peer": name, "name": name, "cases": { "batch": figure }, "absent": {}
+        })
+    };
+    let cannot = serde_json::json!({
+        "peer": "stone", "name": "stone", "cases": {}, "absent": { "batch": "it has no hands" }
+    });
+    let results = serde_json::json!({
+        "counts": { "batch": 10 },
+        "peers": [
+            peer("minihuey", &[100.0, 200.0, 400.0]),
+            peer("hare", &[50.0, 100.0, 200.0]),
+            cannot
+        ],
+    });
+    let folder = new_folder();
+    fs::write(folder.join("throughput.json"), results.to_string()).unwrap();
+    let results = report::Results::load(&folder).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    results
+}
+
+fn new_folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("minihuey-figures-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn who_did_better_is_named_and_who_could_not_has_the_reason() {
+    let text = report::in_full(&made_up());
+    assert!(text.contains("| hare | 100 ns (50 ns–200 ns) × 0.5"), "{text}");
+    assert!(text.contains("Better than minihuey here: batch: hare (× 0.5)."), "{text}");
+    assert!(text.contains("| stone | n/a <sup>"), "{text}");
+    assert!(text.contains("it has no hands"), "{text}");
+    assert!(text.contains("of 5 tasks"), "{text}");
+}

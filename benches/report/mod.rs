@@ -388,7 +388,7 @@ fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => whole(value),
         size if size >= 9.995 => trimmed(format!("{value:.1}")),
-        size if size == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         _ => trimmed(format!("{value:.2}")),
     }
 }
