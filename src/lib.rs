@@ -49,8 +49,14 @@
 //! 100 ns. So tens of thousands can wait at once, and tasks never run in parallel by surprise.
 //!
 //! The price: **whatever blocks the OS thread, or computes for long, holds all other tasks up.**
-//! `std::thread::sleep`, a blocking read, a `std::sync::Mutex` that another task holds while it
-//! waits (that one never ends): do such things on OS threads. That is what offloading is for:
+//!
+//! For sockets, sleeps, pipes and child processes there is a patch, as gevent has one: with the
+//! Cargo feature `monkey`, and `minihuey::monkey::patch_all()?` first thing in `main`, they wait
+//! without holding the worker, in whatever crate the call is made.
+//!
+//! Files, computing, a `std::sync::Mutex` that another task holds while it waits (that one never
+//! ends), and whatever runs an async runtime inside, can't be patched: do such things on OS
+//! threads. That is what offloading is for:
 //!
 //! ```
 //! # use minihuey::{MiniHuey, offload, task};
@@ -141,7 +147,8 @@
 //!
 //! # Features
 //!
-//! None yet.
+//! - `monkey` (off): [`monkey::patch_all`](crate::monkey) makes ordinary blocking calls, of std and of
+//!   crates such as `ureq`, `redis` and `mysql`, wait without holding the worker.
 //!
 //! # Inside
 //!
@@ -155,6 +162,7 @@
 //!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
 //!     task          one call of a task: its slot, what becomes of it
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
+//!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·

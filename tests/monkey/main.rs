@@ -10,3 +10,4 @@ mod sleeping;
 mod sockets;
 mod streams;
 mod support;
+mod unbound;
