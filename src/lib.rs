@@ -126,6 +126,7 @@ mod result;
 mod scheduler;
 #[allow(unsafe_code, reason = "a value that is handed over by one atomic byte")]
 mod slot;
+mod spawn;
 mod task;
 mod timetable;
 
@@ -135,6 +136,8 @@ pub use crontab::{Crontab, CrontabError};
 pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
 pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
+#[doc(inline)]
+pub use green::sync;
 pub use green::{RuntimeBuilder, runtime};
 pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};

@@ -29,6 +29,8 @@ pub(crate) mod panics;
 mod pool;
 mod runner;
 mod runtime;
+#[doc(hidden)]
+pub mod sync;
 mod thread;
 mod timers;
 mod waiter;
@@ -45,6 +47,9 @@ pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, page_size, runtime_of};
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_until};
+
+/// Of a higher floor: shown here, used by nothing here.
+pub use crate::spawn::{JoinHandle, spawn};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

@@ -162,8 +162,24 @@ pub(super) fn active() -> Option<Arc<Green>> {
 /// locked for good.
 #[inline]
 pub(crate) fn probe() {
+    probe_for(0);
+}
+
+/// As [`probe`], for a caller who will call it once more, or wait, with something listed that an
+/// overflow must not leave behind; and who moves values of `bytes` under a lock.
+#[inline]
+pub(crate) fn probe_to_wait(bytes: usize) {
+    /// For the frames between this probe and the ones that follow, deeper in the stack.
+    const DEEPER: usize = 4 * 1024;
+    /// How often an unoptimised build may copy a value on its way.
+    const COPIES: usize = 4;
+    probe_for(bytes.saturating_mul(COPIES).saturating_add(DEEPER));
+}
+
+#[inline]
+fn probe_for(more: usize) {
     if let Some((green, left)) = here()
-        && left < RESERVE
+        && left < RESERVE.saturating_add(more)
     {
         // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
         // this green thread.
