@@ -2,6 +2,8 @@
 
 mod awaiting;
 mod calls;
+mod channel;
+mod connections;
 mod crontab;
 mod failures;
 mod green;
@@ -16,4 +18,5 @@ mod schedule;
 mod stress;
 mod summer_time;
 mod support;
+mod sync;
 mod task_macro;

@@ -75,7 +75,7 @@ impl Semaphore {
     /// So many permits, if they are free and nobody waits.
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
         let taken = count == 0 || self.permits.try_acquire(count);
-        taken.then_some(SemaphorePermit { semaphore: self, count })
+        taken.then(|| SemaphorePermit { semaphore: self, count })
     }
 
     /// Waits for a permit for at most `timeout`.
@@ -100,7 +100,7 @@ impl Semaphore {
 
     fn acquire_by(&self, deadline: Option<Instant>) -> Option<SemaphorePermit<'_>> {
         let waited = self.permits.acquire_until(1, deadline);
-        (waited == Waited::Ready).then_some(SemaphorePermit { semaphore: self, count: 1 })
+        (waited == Waited::Ready).then(|| SemaphorePermit { semaphore: self, count: 1 })
     }
 
     /// How many permits are free at this moment.
