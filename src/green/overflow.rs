@@ -172,7 +172,7 @@ pub(crate) fn probe_to_wait(bytes: usize) {
     /// For the frames between this probe and the ones that follow, deeper in the stack.
     const DEEPER: usize = 4 * 1024;
     /// How often an unoptimised build may copy a value on its way.
-    const COPIES: usize = 4;
+    const COPIES: usize = 8;
     probe_for(bytes.saturating_mul(COPIES).saturating_add(DEEPER));
 }
 

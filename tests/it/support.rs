@@ -196,8 +196,18 @@ impl Drop for Counted {
 pub struct Unwinding(may::coroutine::JoinHandle<()>);
 
 impl Unwinding {
+    /// Returns once it waits: for that is the first time that it lets others run on its worker.
     pub fn start(f: impl FnOnce() + Send + 'static) -> Unwinding {
-        Unwinding(may::go!(f))
+        // Not before the runtime is set up.
+        Kind::Green.run(|| ()).end();
+        let (sender, began) = mpsc::channel();
+        let unwinding = Unwinding(may::go!(move || {
+            sender.send(()).unwrap();
+            f();
+        }));
+        next(&began);
+        Kind::Green.run(|| ()).end();
+        unwinding
     }
 
     /// Has it unwind at the wait that it is in, or the next one; returns when it has.

@@ -530,12 +530,10 @@ fn nobody_passes_a_barrier_before_all_are_there() {
 
 #[test]
 fn a_wait_that_unwinds_leaves_nothing_behind() {
-    green::yield_now();
-    Kind::Green.run(|| ()).end();
     let semaphore = Arc::new(Semaphore::new(1));
     let its = semaphore.clone();
     let large = Unwinding::start(move || drop(its.acquire_many(2)));
-    until("it waits", || semaphore.try_acquire().is_none());
+    assert!(semaphore.try_acquire().is_none(), "it waits");
     let its = semaphore.clone();
     let small = Kind::Os.run(move || drop(its.acquire()));
     large.unwind();
@@ -543,14 +541,8 @@ fn a_wait_that_unwinds_leaves_nothing_behind() {
     assert_eq!(semaphore.available_permits(), 1);
 
     let barrier = Arc::new(Barrier::new(2));
-    let (sender, began) = mpsc::channel();
     let its = barrier.clone();
-    let early = Unwinding::start(move || {
-        sender.send(()).unwrap();
-        its.wait();
-    });
-    next(&began);
-    Kind::Green.run(|| ()).end();
+    let early = Unwinding::start(move || assert!(its.wait().is_leader()));
     early.unwind();
     // It has not been there.
     let both = Kind::BOTH.map(|kind| {
@@ -577,7 +569,6 @@ fn a_wait_for_word_that_unwinds_holds_its_lock_and_passes_the_word_on() {
         }
     };
     let unwinds = Unwinding::start(waits(sender.clone()));
-    until("it waits", || *shared.0.lock() == 1);
     let other = Kind::Os.run(waits(sender));
     until("both wait", || *shared.0.lock() == 2);
     // It is the first, and the notification is its, but before it runs on it is to unwind.

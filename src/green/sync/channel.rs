@@ -1,6 +1,8 @@
 //! Channels between green threads and OS threads, with the verbs, the errors and the rules of
 //! [`crossbeam_channel`](https://docs.rs/crossbeam-channel): to port is to change the `use`.
 //!
+//! A message is moved, by way of the stack: put what has more than some KB in a box.
+//!
 //! What differs: there is no `select!`, `after`, `tick` or `never`. A message goes to the receiver that
 //! has waited longest, room to the sender that has. To wait is a point where a cancelled task
 //! unwinds: its message was not sent, and one that it was just given goes back to the front. A task

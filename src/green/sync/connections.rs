@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::super::{Waited, Waiter, overflow};
-use super::permits::Permits;
+use super::permits::{MAX_PERMITS, Permits};
 use crate::clock::deadline;
 use crate::error::PoolError;
 
@@ -279,9 +279,10 @@ impl<T, E> PoolBuilder<T, E> {
     }
 
     /// Makes the pool. It connects when it is first asked for a connection.
-    pub fn build(self) -> Pool<T, E> {
+    pub fn build(mut self) -> Pool<T, E> {
+        self.max_size = self.max_size.min(MAX_PERMITS);
         Pool(Arc::new(Shared {
-            permits: Permits::new(self.max_size.min(super::permits::MAX_PERMITS)),
+            permits: Permits::new(self.max_size),
             idle: Mutex::new(VecDeque::new()),
             settings: self,
         }))

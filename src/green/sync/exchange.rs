@@ -25,13 +25,14 @@ pub(crate) struct Exchange<T, W> {
     senders: WaitList<Offer<T, W>>,
     receivers: WaitList<W>,
     /// For receivers who were woken, and have not come yet.
-    handed: BTreeMap<Ticket, T>,
+    handed: BTreeMap<Ticket, Box<T>>,
     no_senders: bool,
     no_receivers: bool,
 }
 
+/// In a box, as what is handed, so that a tree's nodes don't have room for eleven large values.
 struct Offer<T, W> {
-    value: T,
+    value: Box<T>,
     /// None if it was woken because there are no receivers left.
     waiter: Option<W>,
 }
@@ -67,7 +68,7 @@ impl<T, W> Exchange<T, W> {
             return Err(TrySendError::Disconnected(value));
         }
         if let Some((ticket, receiver)) = self.receivers.pop() {
-            self.handed.insert(ticket, value);
+            self.handed.insert(ticket, Box::new(value));
             return Ok(Some(receiver));
         }
         if self.is_full() {
@@ -82,13 +83,13 @@ impl<T, W> Exchange<T, W> {
         if let Some(value) = self.queue.pop_front() {
             let next = if self.is_full() { None } else { self.senders.pop() };
             let sender = next.and_then(|(_, offer)| {
-                self.queue.push_back(offer.value);
+                self.queue.push_back(*offer.value);
                 offer.waiter
             });
             return Ok((value, sender));
         }
         match self.senders.pop() {
-            Some((_, offer)) => Ok((offer.value, offer.waiter)),
+            Some((_, offer)) => Ok((*offer.value, offer.waiter)),
             None if self.no_senders => Err(TryRecvError::Disconnected),
             None => Err(TryRecvError::Empty),
         }
@@ -96,7 +97,7 @@ impl<T, W> Exchange<T, W> {
 
     /// To be called if `send` said Full.
     pub(crate) fn list_sender(&mut self, value: T, waiter: W) -> Ticket {
-        self.senders.push(Offer { value, waiter: Some(waiter) })
+        self.senders.push(Offer { value: Box::new(value), waiter: Some(waiter) })
     }
 
     pub(crate) fn is_sender_done(&self, ticket: Ticket) -> bool {
@@ -105,7 +106,7 @@ impl<T, W> Exchange<T, W> {
 
     /// The sender waits no longer. Gives its value back if nobody took it.
     pub(crate) fn end_send(&mut self, ticket: Ticket) -> Option<T> {
-        self.senders.remove(ticket).map(|offer| offer.value)
+        self.senders.remove(ticket).map(|offer| *offer.value)
     }
 
     pub(crate) fn has_no_receivers(&self) -> bool {
@@ -124,7 +125,7 @@ impl<T, W> Exchange<T, W> {
     /// The receiver waits no longer. Gives the value that it was handed.
     pub(crate) fn end_receive(&mut self, ticket: Ticket) -> Option<T> {
         self.receivers.remove(ticket);
-        self.handed.remove(&ticket)
+        self.handed.remove(&ticket).map(|value| *value)
     }
 
     pub(crate) fn has_no_senders(&self) -> bool {
@@ -136,7 +137,7 @@ impl<T, W> Exchange<T, W> {
     pub(crate) fn put_back(&mut self, value: T) -> Option<W> {
         match self.receivers.pop() {
             Some((ticket, receiver)) => {
-                self.handed.insert(ticket, value);
+                self.handed.insert(ticket, Box::new(value));
                 Some(receiver)
             }
             None => {
