@@ -134,3 +134,57 @@ fn give_up() -> ! {
     panics::contain(|| eprintln!("{text}"));
     std::process::abort()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::permits::MAX_PERMITS;
+    use super::*;
+
+    // Here, because the loom models compile `permits`, and its tests would run on loom's atomics.
+
+    fn permits(free: usize) -> Permits<&'static str> {
+        Permits::of(AtomicUsize::new(free * 2), Mutex::new(WaitList::new()))
+    }
+
+    fn released(permits: &Permits<&'static str>, count: usize) -> Vec<&'static str> {
+        let mut woken = Vec::new();
+        if !permits.try_release(count) {
+            permits.hand_over(count, |waiter| woken.push(waiter));
+        }
+        woken
+    }
+
+    #[test]
+    fn permits_go_to_those_who_wait_in_their_order() {
+        let permits = permits(0);
+        for name in ["a", "b", "c"] {
+            assert!(permits.acquire_or_list(1, name).is_some());
+        }
+        assert_eq!(released(&permits, 2), ["a", "b"]);
+        assert_eq!(released(&permits, 2), ["c"]);
+        assert_eq!(permits.free(), 1);
+        assert!(permits.try_acquire(1) && !permits.try_acquire(1));
+    }
+
+    #[test]
+    fn a_large_request_is_not_overtaken_and_lets_others_go_on_when_it_gives_up() {
+        let permits = permits(2);
+        let large = permits.acquire_or_list(3, "large").unwrap();
+        let small = permits.acquire_or_list(1, "small").unwrap();
+        assert!(!permits.try_acquire(1));
+        let mut woken = Vec::new();
+        assert!(permits.withdraw(large, |waiter| woken.push(waiter)));
+        assert_eq!(woken, ["small"]);
+        assert!(permits.is_granted(small));
+        assert!(!permits.withdraw(small, |_| ()), "granted: it is too late to give up");
+        assert_eq!(permits.free(), 1);
+    }
+
+    #[test]
+    fn there_are_never_more_permits_than_can_be() {
+        let permits = permits(MAX_PERMITS);
+        assert_eq!(released(&permits, usize::MAX), [""; 0]);
+        assert_eq!(permits.free(), MAX_PERMITS);
+        assert!(permits.try_acquire(MAX_PERMITS) && !permits.try_acquire(1));
+    }
+}
