@@ -31,7 +31,8 @@
 //! - [`Eta`] is when a scheduled task is due: a delay or a time. [`Crontab`] and [`Period`] say when
 //!   a periodic one is; [`crontab!`](crontab!) checks it when your program is compiled.
 //! - [`green`] has what a task needs to wait without holding the others: [`green::sleep`],
-//!   [`green::yield_now`].
+//!   [`green::yield_now`]; and [`green::spawn`], for green threads that are no tasks.
+//! - [`sync`] has locks, channels and a pool of connections for green threads and OS threads alike.
 //! - [`ManualClock`] is for your tests: a clock that you turn by hand.
 //!
 //! [`start`]: MiniHuey::start
@@ -47,9 +48,10 @@
 //! 100 ns. So tens of thousands can wait at once, and tasks never run in parallel by surprise.
 //!
 //! The price: **whatever blocks the OS thread, or computes for long, holds all other tasks up.**
-//! `std::thread::sleep`, a blocking read, a `std::sync::Mutex` that another task holds while it
-//! waits (that one never ends): do such things on OS threads. Of `may`'s own primitives, avoid
-//! those with a time-out inside a task: they resume it on the one thread of may's timers.
+//! `std::thread::sleep`, a blocking read: do such things on OS threads. For a `std::sync::Mutex`
+//! that another task holds while it waits (that one never ends) take [`sync::Mutex`]. Of `may`'s own
+//! primitives, avoid those with a time-out inside a task: they resume it on the one thread of may's
+//! timers.
 //!
 //! A green thread never leaves its worker, so thread-locals are safe to use, also with several
 //! workers. (Waits of may's own may take it to another one, from where it comes back at its next
@@ -98,10 +100,12 @@
 //!     scheduler     the loop, a green thread, that hands over what is due
 //!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
 //!     task          one call of a task: its slot, what becomes of it
+//!     spawn         green threads that are no tasks; shown as green::spawn
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
-//!                   and what they run: job · backlog · pool · runner · lending · lobby
+//!                   and what they run: job · backlog · pool · runner · lending · lobby;
+//!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

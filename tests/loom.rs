@@ -8,6 +8,10 @@
 //! * `begin`'s vacant.store(Release) to Relaxed: `only_one_of_runner_and_canceller_decides`.
 //! * in `Backlog::help`, no standby for work that was left behind, and in `Backlog::next`, a runner
 //!   that rests without being listed: `work_is_done_even_if_it_blocks_on_later_work` deadlocks.
+//! * in `Permits`, each ordering that is not Relaxed to Relaxed: a race in a model of the lock; no
+//!   QUEUED bit set, seen or cleared, or nobody served when the first gives up: a deadlock there.
+//! * in `Exchange`, an end that goes without waking whoever waits at the other, or a message left with
+//!   a receiver who gave up: a deadlock or a lost message in the models of the channel.
 
 #[allow(dead_code)]
 mod primitives {
@@ -564,6 +568,28 @@ fn a_reader_goes_on_when_the_writer_in_front_of_it_gives_up() {
         writer.join().unwrap();
         lock.release(2);
         assert_eq!(lock.permits.free(), 2);
+    });
+}
+
+#[test]
+fn a_writer_sees_that_all_readers_are_done() {
+    bounded_model(|| {
+        let lock = Lock::new(2);
+        lock.acquire(2);
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                thread::spawn(move || {
+                    // SAFETY: loom finds out whether somebody writes.
+                    lock.value.with(|value| unsafe { *value });
+                    lock.release(1);
+                })
+            })
+            .collect();
+        lock.acquire(2);
+        lock.write();
+        lock.release(2);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
     });
 }
 

@@ -168,6 +168,18 @@ fn a_full_channel_refuses_and_an_empty_one_has_nothing_until_the_time_is_over() 
 }
 
 #[test]
+fn room_goes_to_the_sender_that_waits_and_not_to_who_comes_by() {
+    let (sender, receiver) = bounded(1);
+    sender.send(1).unwrap();
+    let its = sender.clone();
+    let waits = Unwinding::start(move || its.send(2).unwrap());
+    assert_eq!(receiver.try_recv(), Ok(1));
+    assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+    assert_eq!(receiver.recv(), Ok(2));
+    waits.finish();
+}
+
+#[test]
 fn who_waits_is_told_when_the_other_end_is_gone() {
     for kind in Kind::BOTH {
         for capacity in [0, 1] {

@@ -226,4 +226,10 @@ impl Unwinding {
     pub fn end(self) {
         assert!(self.0.join().is_err(), "it did not unwind");
     }
+
+    /// Lets it end as any other.
+    #[track_caller]
+    pub fn finish(self) {
+        assert!(self.0.join().is_ok(), "it panicked");
+    }
 }

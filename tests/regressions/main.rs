@@ -6,6 +6,7 @@ mod child;
 mod ends_of_time;
 mod foreign_code;
 mod lifecycle;
+mod locks;
 mod overflow;
 mod starvation;
 mod support;
