@@ -42,12 +42,16 @@ fn green(f: impl FnOnce() -> Duration + Send + 'static) -> Duration {
     green::spawn(f).join().expect("a bench that ends well")
 }
 
-/// Two OS threads at once.
-fn both(f: impl Fn() + Sync) -> Duration {
+/// How many OS threads fight.
+const FIGHTERS: u32 = 4;
+
+/// Several OS threads at once.
+fn fight(f: impl Fn() + Sync) -> Duration {
     timed(|| {
         std::thread::scope(|scope| {
-            scope.spawn(&f);
-            scope.spawn(&f);
+            for _ in 0..FIGHTERS {
+                scope.spawn(&f);
+            }
         });
     })
 }
@@ -82,18 +86,18 @@ fn locks(entries: &mut Vec<Entry>) {
     let work = lock_loop_read(minihuey::sync::RwLock::new(0));
     entries.push(entry(SHARED, "minihuey", COUNT, move || timed(&work)));
     let lock = parking_lot::RwLock::new(0);
-    let work = move || (0..COUNT).for_each(|_| drop(black_box(*black_box(&lock).read())));
+    let work = move || (0..COUNT).for_each(|_| drop(black_box(black_box(&lock).read())));
     entries.push(entry(SHARED, "parking_lot", COUNT, move || timed(&work)));
 
-    const FIGHT: &str = "two OS threads fight for a lock";
+    const FIGHT: &str = "four OS threads fight for a lock";
     let work = lock_loop!(minihuey::sync::Mutex::new(0), lock);
-    entries.push(entry(FIGHT, "minihuey", 2 * COUNT, move || both(&work)));
+    entries.push(entry(FIGHT, "minihuey", FIGHTERS * COUNT, move || fight(&work)));
     let work = lock_loop!(parking_lot::Mutex::new(0), lock);
-    entries.push(entry(FIGHT, "parking_lot", 2 * COUNT, move || both(&work)));
+    entries.push(entry(FIGHT, "parking_lot", FIGHTERS * COUNT, move || fight(&work)));
     let work = lock_loop!(parking_lot::FairMutex::new(0), lock);
-    entries.push(entry(FIGHT, "parking_lot, fair", 2 * COUNT, move || both(&work)));
+    entries.push(entry(FIGHT, "parking_lot, fair", FIGHTERS * COUNT, move || fight(&work)));
     let work = lock_loop!(std::sync::Mutex::new(0), lock.unwrap());
-    entries.push(entry(FIGHT, "std", 2 * COUNT, move || both(&work)));
+    entries.push(entry(FIGHT, "std", FIGHTERS * COUNT, move || fight(&work)));
 
     entries.push(entry("a lock goes round 10 green threads", "minihuey", COUNT, || {
         let mutex = std::sync::Arc::new(minihuey::sync::Mutex::new(0));
@@ -116,7 +120,7 @@ fn locks(entries: &mut Vec<Entry>) {
 }
 
 fn lock_loop_read(lock: minihuey::sync::RwLock<i32>) -> impl Fn() {
-    move || (0..COUNT).for_each(|_| drop(black_box(*black_box(&lock).read())))
+    move || (0..COUNT).for_each(|_| drop(black_box(black_box(&lock).read())))
 }
 
 /// Sends all by one thread, receives them by another; the peers' channels have the same methods.
