@@ -126,6 +126,11 @@ fn start() -> Instant {
     *START.get_or_init(Instant::now)
 }
 
+/// When a wait that begins now gives up. A time-out too long to be told is some 584 years: never.
+pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
+}
+
 /// 584 years fit; what is longer never comes.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -274,6 +274,40 @@ impl Debug for Rejection {
     }
 }
 
+/// Why a [`Pool`](crate::sync::Pool) lends no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolError<E> {
+    /// No connection could be made. Holds the error of `connect`, as it was.
+    Connect(E),
+    /// All connections that there may be were lent, and none came back in time.
+    TimedOut,
+    /// This wait can never be served where it was made (in a destructor while a panic unwinds, where
+    /// a green thread must not yield).
+    WaitImpossible,
+    /// A setting is wrong; says what and what is expected.
+    Misconfigured(String),
+}
+
+impl<E: Display> Display for PoolError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PoolError::Connect(error) => write!(f, "can't connect: {error}"),
+            PoolError::TimedOut => {
+                f.write_str("no connection came back to the pool within the time given to wait")
+            }
+            PoolError::WaitImpossible => f.write_str(
+                "can't wait for a connection in a destructor while a panic unwinds in a green \
+                 thread",
+            ),
+            PoolError::Misconfigured(what) => f.write_str(what),
+        }
+    }
+}
+
+// As for TaskError: the text is whole, so there is no `source`.
+impl<E: Display + Debug> StdError for PoolError<E> {}
+
 // The value of a called task lives in the task's one allocation: an error must not enlarge it.
 const _: () = assert!(size_of::<Result<u64, TaskError>>() == 16);
 

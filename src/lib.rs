@@ -33,7 +33,8 @@
 //! - [`offload`](offload()) runs a part of a task on an OS thread; `#[task(HUEY, offload)]` runs all
 //!   of it there.
 //! - [`green`] has what a task needs to wait without holding the others: [`green::sleep`],
-//!   [`green::yield_now`].
+//!   [`green::yield_now`]; and [`green::spawn`], for green threads that are no tasks.
+//! - [`sync`] has locks, channels and a pool of connections for green threads and OS threads alike.
 //! - [`ManualClock`] is for your tests: a clock that you turn by hand.
 //!
 //! [`start`]: MiniHuey::start
@@ -54,9 +55,9 @@
 //! Cargo feature `monkey`, and `minihuey::monkey::patch_all()?` first thing in `main`, they wait
 //! without holding the worker, in whatever crate the call is made.
 //!
-//! Files, computing, a `std::sync::Mutex` that another task holds while it waits (that one never
-//! ends), and whatever runs an async runtime inside, can't be patched: do such things on OS
-//! threads. That is what offloading is for:
+//! Locks can't be patched: for a `std::sync::Mutex` that another task holds while it waits (that
+//! one never ends) take [`sync::Mutex`]. Nor can files, computing, and whatever runs an async
+//! runtime inside: do such things on OS threads. That is what offloading is for:
 //!
 //! ```
 //! # use minihuey::{MiniHuey, offload, task};
@@ -161,12 +162,14 @@
 //!     scheduler     the loop, a green thread, that hands over what is due
 //!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
 //!     task          one call of a task: its slot, what becomes of it
+//!     spawn         green threads that are no tasks; shown as green::spawn
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · interrupt;
+//!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
@@ -198,6 +201,7 @@ mod result;
 mod scheduler;
 #[allow(unsafe_code, reason = "a value that is handed over by one atomic byte")]
 mod slot;
+mod spawn;
 mod task;
 mod timetable;
 
@@ -207,6 +211,8 @@ pub use crontab::{Crontab, CrontabError};
 pub use declared::HueyRef;
 pub use engine::{Abandoned, Stage, Stats, WhenFull};
 pub use error::{Error, Failure, Panic, Reason, Rejection, TaskError};
+#[doc(inline)]
+pub use green::sync;
 pub use green::{RuntimeBuilder, offload, runtime};
 pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};

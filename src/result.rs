@@ -3,8 +3,9 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub(crate) use crate::clock::deadline;
 use crate::error::TaskError;
 use crate::green::{self, Job, Waited, Waiter, panics};
 use crate::slot::Receiver;
@@ -182,11 +183,6 @@ impl<T: Send + 'static> TaskResult<T> {
     pub(crate) fn receiver(&mut self) -> &mut Receiver<Result<T, TaskError>> {
         &mut self.receiver
     }
-}
-
-/// A time-out too long to be told is some 584 years: no deadline.
-pub(crate) fn deadline(timeout: Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
 }
 
 /// Resolves to what [`TaskResult::get`] gives. Needs no particular executor.

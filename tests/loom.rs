@@ -14,11 +14,28 @@
 //! * in `Lane::take_place`, a place given beyond the limit:
 //!   `offloaded_work_that_waits_for_offloaded_work_has_its_turn` sees two inside; in
 //!   `Lane::demand`, nobody called who returns: it deadlocks.
+//! * in `Permits`, each ordering that is not Relaxed to Relaxed: a race in a model of the lock; no
+//!   QUEUED bit set, seen or cleared, or nobody served when the first gives up: a deadlock there.
+//! * in `Exchange`, an end that goes without waking whoever waits at the other, or a message left with
+//!   a receiver who gave up: a deadlock or a lost message in the models of the channel.
 
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+    /// As parking_lot's: it knows no poison.
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub fn new(value: T) -> Mutex<T> {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
 }
 
 #[allow(dead_code)]
@@ -60,11 +77,22 @@ mod arena {
     }
 }
 
+#[allow(dead_code)]
+#[path = "../src/green/sync/exchange.rs"]
+mod exchange;
+#[allow(dead_code)]
+#[path = "../src/green/sync/permits.rs"]
+mod permits;
+#[allow(dead_code)]
+#[path = "../src/green/sync/wait_list.rs"]
+mod wait_list;
+
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use backlog::{Backlog, Entry, Help, Next};
+use crossbeam_channel::{TryRecvError, TrySendError};
 use lane::{Demand, Lane, Taken};
 use shared::Shared;
 
@@ -667,4 +695,285 @@ fn two_callers_offloaded_work_is_all_done_one_at_a_time() {
         offload.join();
         assert_eq!(count.load(Ordering::Relaxed), 2);
     });
+}
+
+/// A lock made of permits, and what it protects: in a loom cell, so that two who have it, or one who
+/// does not see what the last one did, are a race.
+struct Lock {
+    permits: permits::Permits<Arc<Bell>>,
+    value: primitives::UnsafeCell<u32>,
+}
+
+impl Lock {
+    fn new(free: usize) -> Arc<Lock> {
+        let free = primitives::AtomicUsize::new(free * 2);
+        let waiting = primitives::Mutex::new(wait_list::WaitList::new());
+        Arc::new(Lock {
+            permits: permits::Permits::of(free, waiting),
+            value: primitives::UnsafeCell::new(0),
+        })
+    }
+
+    fn acquire(&self, count: usize) {
+        if self.permits.try_acquire(count) {
+            return;
+        }
+        let bell = Bell::new();
+        if let Some(ticket) = self.permits.acquire_or_list(count, bell.clone()) {
+            while !self.permits.is_granted(ticket) {
+                bell.wait();
+            }
+        }
+    }
+
+    /// Gives up at once, if it has to wait.
+    fn acquire_or_give_up(&self, count: usize) -> bool {
+        match self.permits.acquire_or_list(count, Bell::new()) {
+            None => true,
+            Some(ticket) => !self.permits.withdraw(ticket, |bell| bell.ring()),
+        }
+    }
+
+    fn release(&self, count: usize) {
+        if !self.permits.try_release(count) {
+            self.permits.hand_over(count, |bell| bell.ring());
+        }
+    }
+
+    fn write(&self) {
+        // SAFETY: loom finds out whether the caller is alone.
+        self.value.with_mut(|value| unsafe { *value += 1 });
+    }
+}
+
+#[test]
+fn a_lock_is_one_s_at_a_moment_and_comes_to_all_who_wait() {
+    bounded_model(|| {
+        let lock = Lock::new(1);
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                thread::spawn(move || {
+                    lock.acquire(1);
+                    lock.write();
+                    lock.release(1);
+                })
+            })
+            .collect();
+        lock.acquire(1);
+        lock.write();
+        lock.release(1);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(lock.permits.try_acquire(1), "it is free again");
+        // SAFETY: the others have ended.
+        lock.value.with_mut(|value| assert_eq!(unsafe { *value }, 3));
+    });
+}
+
+#[test]
+fn a_lock_is_not_lost_by_one_who_gives_up_as_it_is_handed_over() {
+    bounded_model(|| {
+        let lock = Lock::new(1);
+        let hasty = thread::spawn({
+            let lock = lock.clone();
+            move || {
+                if lock.acquire_or_give_up(1) {
+                    lock.write();
+                    lock.release(1);
+                }
+            }
+        });
+        let patient = thread::spawn({
+            let lock = lock.clone();
+            move || {
+                lock.acquire(1);
+                lock.write();
+                lock.release(1);
+            }
+        });
+        lock.acquire(1);
+        lock.write();
+        lock.release(1);
+        hasty.join().unwrap();
+        patient.join().unwrap();
+        assert!(lock.permits.try_acquire(1), "it is free again");
+    });
+}
+
+#[test]
+fn readers_behind_a_writer_who_gives_up_and_a_writer_behind_readers_go_on() {
+    bounded_model(|| {
+        let lock = Lock::new(2);
+        lock.acquire(1);
+        let writer = thread::spawn({
+            let lock = lock.clone();
+            move || {
+                if lock.acquire_or_give_up(2) {
+                    lock.write();
+                    lock.release(2);
+                }
+            }
+        });
+        let reader = thread::spawn({
+            let lock = lock.clone();
+            move || {
+                // While the first reads: only a writer who stays may keep it waiting.
+                lock.acquire(1);
+                lock.release(1);
+                lock.acquire(2);
+                lock.write();
+                lock.release(2);
+            }
+        });
+        lock.release(1);
+        writer.join().unwrap();
+        reader.join().unwrap();
+        assert_eq!(lock.permits.free(), 2);
+    });
+}
+
+#[test]
+fn a_reader_goes_on_when_the_writer_in_front_of_it_gives_up() {
+    bounded_model(|| {
+        let lock = Lock::new(2);
+        lock.acquire(1);
+        let writer = thread::spawn({
+            let lock = lock.clone();
+            move || assert!(!lock.acquire_or_give_up(2), "somebody reads all the time")
+        });
+        // Nobody lets go of anything before it has read.
+        lock.acquire(1);
+        writer.join().unwrap();
+        lock.release(2);
+        assert_eq!(lock.permits.free(), 2);
+    });
+}
+
+#[test]
+fn a_writer_sees_that_all_readers_are_done() {
+    bounded_model(|| {
+        let lock = Lock::new(2);
+        lock.acquire(2);
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                thread::spawn(move || {
+                    // SAFETY: loom finds out whether somebody writes.
+                    lock.value.with(|value| unsafe { *value });
+                    lock.release(1);
+                })
+            })
+            .collect();
+        lock.acquire(2);
+        lock.write();
+        lock.release(2);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+/// A channel of two ends, as the library's.
+struct Channel(primitives::Mutex<exchange::Exchange<Counted, Arc<Bell>>>);
+
+impl Channel {
+    fn new(capacity: Option<usize>) -> Arc<Channel> {
+        Arc::new(Channel(primitives::Mutex::new(exchange::Exchange::new(capacity))))
+    }
+
+    /// Gives the message back if there are no receivers.
+    fn send(&self, message: Counted) -> Option<Counted> {
+        let bell = Bell::new();
+        let mut exchange = self.0.lock();
+        let ticket = match exchange.send(message) {
+            Ok(receiver) => {
+                drop(exchange);
+                receiver.inspect(|bell| bell.ring());
+                return None;
+            }
+            Err(TrySendError::Disconnected(message)) => return Some(message),
+            Err(TrySendError::Full(message)) => exchange.list_sender(message, bell.clone()),
+        };
+        drop(exchange);
+        while !self.0.lock().is_sender_done(ticket) {
+            bell.wait();
+        }
+        self.0.lock().end_send(ticket)
+    }
+
+    /// `None` if all senders are gone, or, in haste, if it would have to wait.
+    fn receive(&self, hasty: bool) -> Option<Counted> {
+        let bell = Bell::new();
+        let mut exchange = self.0.lock();
+        let ticket = match exchange.receive() {
+            Ok((message, sender)) => {
+                drop(exchange);
+                sender.inspect(|bell| bell.ring());
+                return Some(message);
+            }
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => exchange.list_receiver(bell.clone()),
+        };
+        drop(exchange);
+        while !hasty && !self.0.lock().is_receiver_done(ticket) {
+            bell.wait();
+        }
+        self.0.lock().end_receive(ticket)
+    }
+
+    fn lose_senders(&self) {
+        let receivers = self.0.lock().lose_senders();
+        receivers.iter().for_each(|bell| bell.ring());
+    }
+
+    fn lose_receivers(&self) {
+        let (messages, senders) = self.0.lock().lose_receivers();
+        senders.iter().for_each(|bell| bell.ring());
+        drop(messages);
+    }
+}
+
+#[test]
+fn every_message_comes_once_though_a_receiver_gives_up() {
+    for capacity in [Some(0), Some(1), None] {
+        bounded_model(move || {
+            let count = Count::new();
+            let channel = Channel::new(capacity);
+            let sender = thread::spawn({
+                let (channel, messages) = (channel.clone(), [count.make(1), count.make(2)]);
+                move || {
+                    for message in messages {
+                        assert!(channel.send(message).is_none());
+                    }
+                    channel.lose_senders();
+                }
+            });
+            let hasty = thread::spawn({
+                let channel = channel.clone();
+                move || channel.receive(true).map_or(0, |message| *message.value)
+            });
+            let patient: u32 =
+                std::iter::from_fn(|| channel.receive(false)).map(|message| *message.value).sum();
+            sender.join().unwrap();
+            assert_eq!(patient + hasty.join().unwrap(), 3);
+            assert_eq!(count.dropped(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_sender_has_its_message_back_or_it_was_received_or_dropped_when_the_receiver_is_gone() {
+    for capacity in [Some(0), Some(1)] {
+        bounded_model(move || {
+            let count = Count::new();
+            let channel = Channel::new(capacity);
+            let sender = thread::spawn({
+                let (channel, messages) = (channel.clone(), [count.make(1), count.make(2)]);
+                move || messages.map(|message| channel.send(message).is_none())
+            });
+            let received = channel.receive(true).is_some();
+            channel.lose_receivers();
+            let sent = sender.join().unwrap();
+            assert!(sent[0] || !received);
+            assert_eq!(count.dropped(), 2);
+        });
+    }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Barrier, Once};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use minihuey::sync::channel::bounded;
+use minihuey::sync::{Condvar, Mutex, Pool, Semaphore};
 use minihuey::{MiniHuey, TaskError, green, runtime};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -160,4 +162,74 @@ fn what_is_cancelled_from_anywhere_unwinds_on_its_own_worker() {
     assert_eq!(stats.cancelled, (in_tasks + in_thread) as u64);
     assert_eq!(stats.enqueued, stats.finished + stats.cancelled);
     assert_eq!(begun.load(Ordering::SeqCst), unwound.load(Ordering::SeqCst));
+}
+
+#[test]
+fn locks_permits_and_words_go_from_worker_to_worker() {
+    start();
+    let shared = Arc::new((Mutex::new(0_u64), Condvar::new(), Semaphore::new(2)));
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let threads: Vec<_> = (0..20)
+        .map(|parity| {
+            let (shared, now, most) = (shared.clone(), now.clone(), most.clone());
+            green::spawn(move || {
+                let (lock, condvar, semaphore) = &*shared;
+                for _ in 0..100 {
+                    let mut turn = lock.lock();
+                    condvar.wait_while(&mut turn, |turn| *turn % 20 != parity);
+                    *turn += 1;
+                    condvar.notify_all();
+                    drop(turn);
+                    let _permit = semaphore.acquire();
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    green::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for mut thread in threads {
+        thread.join_timeout(LIMIT).expect("it ends in time");
+    }
+    assert_eq!(*shared.0.lock(), 20 * 100);
+    assert!(most.load(Ordering::SeqCst) <= 2);
+}
+
+#[test]
+fn messages_and_connections_go_from_worker_to_worker() {
+    start();
+    const EACH: u64 = 500;
+    for capacity in [0, 1, 100] {
+        let (sender, receiver) = bounded(capacity);
+        let pool: Pool<Vec<u64>, String> = Pool::builder(|| Ok(Vec::new())).max_size(2).build();
+        let threads: Vec<_> = (0..20)
+            .map(|n| {
+                let (sender, receiver, pool) = (sender.clone(), receiver.clone(), pool.clone());
+                green::spawn(move || {
+                    if n % 2 == 0 {
+                        drop(receiver);
+                        (0..EACH).for_each(|number| sender.send(number).unwrap());
+                        return 0;
+                    }
+                    drop(sender);
+                    receiver
+                        .iter()
+                        .map(|number| {
+                            let mut connection = pool.get().unwrap();
+                            connection.push(number);
+                            green::yield_now();
+                            connection.pop().unwrap()
+                        })
+                        .sum()
+                })
+            })
+            .collect();
+        drop((sender, receiver));
+        let sum: u64 = threads
+            .into_iter()
+            .map(|mut thread| thread.join_timeout(LIMIT).expect("it ends in time"))
+            .sum();
+        assert_eq!(sum, 10 * EACH * (EACH - 1) / 2);
+        assert!(pool.state().connections <= 2);
+    }
 }

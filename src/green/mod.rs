@@ -37,6 +37,8 @@ mod pool;
 mod runner;
 mod runtime;
 mod shared;
+#[doc(hidden)]
+pub mod sync;
 mod thread;
 mod threads;
 mod timers;
@@ -65,6 +67,9 @@ pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
 pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
 pub(crate) use watchdog::set_deadline;
+
+/// Of a higher floor: shown here, used by nothing here.
+pub use crate::spawn::{JoinHandle, spawn};
 
 /// Suspends the calling thread for at least `duration`. A green thread lets others run meanwhile.
 ///

@@ -196,7 +196,7 @@ pub(super) fn active() -> Option<ManuallyDrop<Arc<Green>>> {
 #[inline]
 pub(super) fn probe_active() -> Option<ManuallyDrop<Arc<Green>>> {
     let (green, left) = here()?;
-    probe_for(RESERVE, green, left);
+    probe_here(RESERVE, green, left);
     Some(uncounted(green))
 }
 
@@ -210,21 +210,37 @@ fn uncounted(green: &'static Green) -> ManuallyDrop<Arc<Green>> {
 /// locked for good.
 #[inline]
 pub(crate) fn probe() {
-    if let Some((green, left)) = here() {
-        probe_for(RESERVE, green, left);
-    }
+    probe_for(RESERVE);
 }
 
 /// As `probe`, for a lock that may be taken while another is held: whoever probed for that one
 /// passes here, too.
+#[inline]
 pub(super) fn probe_for_inner_lock() {
+    probe_for(RESERVE / 2);
+}
+
+/// As [`probe`], for a caller who will call it once more, or wait, with something listed that an
+/// overflow must not leave behind; and who moves values of `bytes` under a lock.
+#[inline]
+pub(crate) fn probe_to_wait(bytes: usize) {
+    /// For the frames between this probe and the ones that follow, deeper in the stack.
+    const DEEPER: usize = 4 * 1024;
+    /// How often an unoptimised build may copy a value on its way.
+    const COPIES: usize = 8;
+    let more = bytes.saturating_mul(COPIES).saturating_add(DEEPER);
+    probe_for(RESERVE.saturating_add(more));
+}
+
+#[inline]
+fn probe_for(reserve: usize) {
     if let Some((green, left)) = here() {
-        probe_for(RESERVE / 2, green, left);
+        probe_here(reserve, green, left);
     }
 }
 
 #[inline]
-fn probe_for(reserve: usize, green: &Green, left: usize) {
+fn probe_here(reserve: usize, green: &Green, left: usize) {
     if left < reserve {
         // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
         // this green thread.

@@ -532,3 +532,54 @@ fn cancels_that_race_with_every_end_lose_nothing() {
         until("all are dropped", || alive.load(Ordering::SeqCst) == 0);
     }
 }
+
+#[test]
+fn a_spawned_green_thread_is_cancelled_as_a_task_is() {
+    let (begins, begun) = mpsc::channel();
+    let sleeps = green::spawn(move || {
+        begins.send(()).unwrap();
+        green::sleep(Duration::from_secs(3600));
+    });
+    next(&begun);
+    assert!(sleeps.cancel());
+    assert!(!sleeps.cancel());
+    assert!(matches!(sleeps.join(), Err(TaskError::Cancelled)));
+}
+
+#[test]
+fn a_cancelled_wait_for_a_lock_or_a_message_unwinds_and_leaves_nothing_behind() {
+    use minihuey::sync::{Condvar, Mutex, channel};
+    let shared = Arc::new((Mutex::new(0), Condvar::new()));
+    let held = shared.0.lock();
+    let (begins, begun) = mpsc::channel();
+    let its = (shared.clone(), begins.clone());
+    let locks = green::spawn(move || {
+        its.1.send(()).unwrap();
+        // (A plain `lock` sees its wait through.)
+        *its.0.0.try_lock_for(LIMIT).expect("a turn") += 1;
+    });
+    let (_sender, receiver) = channel::bounded::<()>(0);
+    let its = begins.clone();
+    let receives = green::spawn(move || {
+        its.send(()).unwrap();
+        receiver.recv()
+    });
+    next(&begun);
+    next(&begun);
+    assert!(locks.cancel() && receives.cancel());
+    assert!(matches!(locks.join(), Err(TaskError::Cancelled)));
+    assert!(matches!(receives.join(), Err(TaskError::Cancelled)));
+    drop(held);
+    // Its mutex is its own again before it unwinds, and free afterwards.
+    let its = shared.clone();
+    let waits = green::spawn(move || {
+        let mut guard = its.0.lock();
+        begins.send(()).unwrap();
+        its.1.wait(&mut guard);
+    });
+    next(&begun);
+    assert!(waits.cancel());
+    let mut guard = shared.0.try_lock_for(LIMIT).expect("nobody has it");
+    *guard += 1;
+    assert_eq!(*guard, 1);
+}

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use minihuey::{MiniHuey, green};
+use minihuey::{MiniHuey, TaskError, green};
 
-use crate::support::{LIMIT, next};
+use crate::support::{Gate, LIMIT, next, until};
 
 #[test]
 fn sleep_lasts_at_least_as_long_as_it_was_told_in_both_kinds_of_threads() {
@@ -191,4 +191,70 @@ fn a_wait_for_a_descriptor_ends_with_its_time_out() {
     assert!(!nothing().unwrap());
     let huey = MiniHuey::new("descriptors");
     assert!(!huey.try_task("nothing", nothing).call(()).get().unwrap());
+}
+
+#[test]
+fn what_is_spawned_runs_in_a_green_thread_wherever_it_is_spawned() {
+    let inside = || green::spawn(|| (green::is_green(), std::thread::current().id()));
+    let (is_green, worker) = inside().join().unwrap();
+    assert!(is_green);
+    let nested = green::spawn(move || inside().join().unwrap()).join().unwrap();
+    assert_eq!(nested, (true, worker));
+    let huey = MiniHuey::builder("spawns").pool_size(1).build();
+    let leaf = huey.task("leaf", || 5);
+    // The task's place is lent while it waits for the green thread, so the leaf can run.
+    let task = huey.task("task", move || {
+        let leaf = leaf.clone();
+        green::spawn(move || leaf.call(()).get().unwrap()).join().unwrap()
+    });
+    assert_eq!(task.call(()).get_timeout(LIMIT).unwrap(), 5);
+    assert_eq!(pollster::block_on(async { green::spawn(|| 7).await }).unwrap(), 7);
+    let (sender, receiver) = mpsc::channel();
+    may::go!(move || sender.send(green::spawn(|| 8).join().unwrap()).unwrap());
+    assert_eq!(next(&receiver), 8);
+}
+
+#[test]
+fn a_handle_tells_what_became_of_its_green_thread() {
+    let gate = Gate::default();
+    let its = gate.clone();
+    let mut waits = green::spawn(move || its.pass());
+    assert!(!waits.is_finished());
+    let timed_out = waits.join_timeout(Duration::from_millis(1)).unwrap_err();
+    assert!(matches!(timed_out, TaskError::WaitTimedOut));
+    gate.open();
+    until("it ends", || waits.is_finished());
+    waits.join_timeout(LIMIT).unwrap();
+    assert!(matches!(waits.join(), Err(TaskError::AlreadyTaken)));
+
+    match green::spawn(|| panic!("no luck")).join() {
+        Err(TaskError::Panicked(panic)) => {
+            assert_eq!((panic.message(), panic.task()), ("no luck", "green::spawn"));
+            assert!(panic.place().unwrap().contains("green.rs"));
+        }
+        other => panic!("{other:?}"),
+    }
+    #[allow(unconditional_recursion, reason = "that is the point")]
+    fn endless(n: u64) -> u64 {
+        let frame = std::hint::black_box([n; 64]);
+        endless(n + 1) + frame[3]
+    }
+    let overflows = green::spawn(|| endless(0));
+    assert!(matches!(overflows.join(), Err(TaskError::StackOverflow)));
+    assert_eq!(green::spawn(|| 1).join().unwrap(), 1, "everything else goes on");
+}
+
+#[test]
+fn a_green_thread_runs_on_when_its_handle_is_dropped() {
+    let (sender, receiver) = mpsc::channel();
+    for n in 0..1000 {
+        let sender = sender.clone();
+        drop(green::spawn(move || {
+            green::sleep(Duration::from_millis(1));
+            sender.send(n).unwrap();
+        }));
+    }
+    let mut seen: Vec<_> = (0..1000).map(|_| next(&receiver)).collect();
+    seen.sort();
+    assert_eq!(seen, (0..1000).collect::<Vec<_>>());
 }

@@ -3,6 +3,8 @@
 mod awaiting;
 mod calls;
 mod cancel;
+mod channel;
+mod connections;
 mod crontab;
 mod failures;
 mod green;
@@ -19,5 +21,6 @@ mod stack_size;
 mod stress;
 mod summer_time;
 mod support;
+mod sync;
 mod task_macro;
 mod timeouts;

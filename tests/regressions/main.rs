@@ -7,6 +7,7 @@ mod ends_of_time;
 mod foreign_code;
 mod interrupts;
 mod lifecycle;
+mod locks;
 mod overflow;
 mod starvation;
 mod support;

@@ -2,9 +2,11 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use minihuey::sync::channel::bounded;
+use minihuey::sync::{Condvar, Mutex, Semaphore};
 use minihuey::{MiniHuey, TaskError, green, group};
 
 use crate::child;
@@ -59,6 +61,22 @@ fn an_overflow_inside_a_call_of_the_library_leaves_no_lock_held() {
             assert_sound("start and stop", |huey| {
                 let _ = huey.start();
                 let _ = huey.stop();
+            });
+            let lock = Arc::new(Mutex::new(()));
+            // With a limit, for an overflow with the lock leaves it locked.
+            assert_sound("lock", move |_| drop(lock.try_lock_for(Duration::from_nanos(1))));
+            let (none, condvar) = (Arc::new(Semaphore::new(0)), Arc::new(Condvar::new()));
+            assert_sound("wait", move |_| {
+                drop(none.try_acquire_for(Duration::from_nanos(1)));
+                condvar.wait_for(&mut Mutex::new(()).lock(), Duration::from_nanos(1));
+                condvar.notify_one();
+            });
+            let (sender, receiver) = bounded(1);
+            assert_sound("channel", move |_| {
+                let _ = receiver.recv_timeout(Duration::from_nanos(1));
+                let _ = sender.try_send(());
+                let _ = sender.send_timeout((), Duration::from_nanos(1));
+                let _ = receiver.try_recv();
             });
             assert_sound("group", |_| {
                 let task = MiniHuey::new("leaf").task("leaf", || ());
