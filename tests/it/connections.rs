@@ -213,6 +213,25 @@ fn one_that_was_taken_out_or_discarded_makes_room_for_another() {
 }
 
 #[test]
+fn one_that_comes_back_while_a_panic_unwinds_is_not_kept() {
+    let census = Census::default();
+    let pool: Connections = Pool::builder(numbered(&census)).build();
+    for kind in Kind::BOTH {
+        let pool = pool.clone();
+        let fails = move || {
+            let _connection = pool.get().unwrap();
+            std::panic::resume_unwind(Box::new("in the middle of an answer"));
+        };
+        match kind {
+            Kind::Os => drop(std::thread::spawn(fails).join().unwrap_err()),
+            Kind::Green => drop(green::spawn(fails).join().unwrap_err()),
+        }
+    }
+    assert_eq!((pool.state().connections, census.alive()), (0, 0));
+    assert_eq!(pool.get().unwrap().1, 2);
+}
+
+#[test]
 fn connecting_checking_and_closing_hold_nobody_else() {
     /// Uses its pool when it is closed.
     struct Nosy(Option<Pool<Nosy, ()>>);
