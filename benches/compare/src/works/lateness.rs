@@ -48,7 +48,7 @@ fn arrive(task: usize, due: Instant) {
     }
 }
 
-/// `schedule` has [`arrive`] run when it is due; `call` runs [`spin`] at once, and `get` waits for
+/// `schedule` has [`arrive`] run when it is due; `call` runs `spin` at once, and `get` waits for
 /// that.
 fn measure<H>(
     case: &str,
