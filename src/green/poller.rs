@@ -17,8 +17,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::TimerFd;
-use parking_lot::Mutex;
 
+use super::lock::Mutex;
 use super::overflow;
 use super::thread::Green;
 use super::waiter::{Waited, block_or_interrupted};

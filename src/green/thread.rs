@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use may::coroutine::Coroutine;
-use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
+use super::lock::Mutex;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
