@@ -123,7 +123,7 @@ pub(crate) fn has_several_workers() -> bool {
 /// Lets others run. Never unwinds.
 #[cfg(feature = "monkey")]
 pub(crate) fn yield_uninterrupted(me: &Green) {
-    me.yield_now();
+    thread::sheltered(me, || me.yield_now());
 }
 
 /// True in a green thread, which every task runs in.
