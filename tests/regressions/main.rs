@@ -8,6 +8,7 @@ mod foreign_code;
 mod interrupts;
 mod lifecycle;
 mod overflow;
+mod patched;
 mod starvation;
 mod support;
 mod workers;
