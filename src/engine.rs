@@ -6,10 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
+use crate::green::Mutex;
 use crate::green::{Books, End, JobRef, Pool, Refused, Runtime, TaskMeta, Waited, panics, probe};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};

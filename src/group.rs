@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::error::TaskError;
+use crate::green::Mutex;
 use crate::green::{self, Green, Waited, Waiter};
 use crate::result::{TaskResult, deadline};
 

@@ -5,13 +5,12 @@ use std::fmt::{Debug, Display};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::Clock;
 use crate::closure::Task;
 use crate::declared::{Declared, Search};
 use crate::engine::{Abandoned, Engine, Settings, Stats, WhenFull};
 use crate::error::Error;
+use crate::green::Mutex;
 use crate::green::TaskMeta;
 use crate::periodic::{Period, Row};
 use crate::task::{Ending, TaskFn};

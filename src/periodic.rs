@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, DurationRound, Local, TimeDelta, Utc};
-use parking_lot::Mutex;
 
 use crate::crontab::Crontab;
 use crate::error::{Failure, TaskError};
+use crate::green::Mutex;
 use crate::green::{JobRef, TaskMeta, panics};
 use crate::task;
 

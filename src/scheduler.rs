@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::Mutex;
 
 use crate::clock::{Clock, Eta, nanos};
+use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
 use crate::periodic::{Fired, Row};
 use crate::timetable::Timetable;
@@ -180,7 +180,7 @@ impl Scheduler {
 }
 
 /// Has the loop look again.
-fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
+fn wake(mut state: crate::green::MutexGuard<'_, State>) {
     state.news = true;
     let sleeper = state.sleeper.take();
     drop(state);

@@ -23,8 +23,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-use parking_lot::Mutex;
-
+use super::lock::Mutex;
 use super::{overflow, page_size};
 
 /// Sizes are multiples of this, and blocks are aligned to it.

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use may::coroutine::Coroutine;
 use may::io::{CoIo, WaitIo, WaitIoWaker};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use parking_lot::Mutex;
 
+use super::lock::Mutex;
 use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
@@ -119,6 +119,16 @@ thread_local! {
 /// The hub's own code runs on this thread.
 pub(crate) fn is_at_work() -> bool {
     AT_WORK.get()
+}
+
+/// Runs `f` as the hub's own code, for the duration of which no call waits or yields.
+#[cfg(feature = "monkey")]
+#[inline]
+pub(super) fn at_work<R>(f: impl FnOnce() -> R) -> R {
+    let before = AT_WORK.replace(true);
+    let given = f();
+    AT_WORK.set(before);
+    given
 }
 
 /// The hub of the calling thread, if it is a worker.

@@ -20,9 +20,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::job::{End, Job, JobRef};
+use super::lock::Mutex;
 use super::pool::{Pool, State};
 use super::runner::Member;
 use super::thread::Green;

@@ -6,10 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::MutexGuard;
-
 use super::backlog::Entry;
 use super::job::JobRef;
+use super::lock::MutexGuard;
 use super::offload::{Errand, Offloaded, errand};
 use super::pool::{Pool, SomeChores, Starved, State, call_later};
 use super::runner::Member;

@@ -29,6 +29,7 @@ mod job;
 mod lane;
 mod lending;
 mod lobby;
+mod lock;
 mod offload;
 mod overflow;
 pub(crate) mod panics;
@@ -58,6 +59,7 @@ pub(crate) use interrupt::{cancel, cancel_all};
 pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use lending::lend;
+pub(crate) use lock::{Mutex, MutexGuard};
 pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
 pub(crate) use poller::{Polled, about_to_close, wait_for};
@@ -126,7 +128,7 @@ pub(crate) fn has_several_workers() -> bool {
 /// Lets others run. Never unwinds.
 #[cfg(feature = "monkey")]
 pub(crate) fn yield_uninterrupted(me: &Green) {
-    me.yield_now();
+    thread::sheltered(me, || me.yield_now());
 }
 
 /// True in a green thread, which every task runs in.

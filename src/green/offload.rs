@@ -11,8 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
+use super::lock::Mutex;
 use super::panics::{self, Carried};
 use super::pool::Pool;
 use super::threads::Work;

@@ -23,9 +23,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use super::hub::Hub;
+use super::lock::Mutex;
 use super::thread::Green;
 
 /// What the library may need of a stack while it holds a lock.

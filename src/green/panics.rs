@@ -3,16 +3,18 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Once;
+use std::ptr;
+use std::sync::{Arc, Once};
 
 use super::interrupt::Interruption;
+use super::thread::Green;
 use crate::error::Panic;
 
 thread_local! {
     /// Where the last panic of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// The next panic is std's, in a sleep that was told to fail.
-    static SLEEP_FAILS: Cell<bool> = const { Cell::new(false) };
+    /// The next panic, if it is this green thread's, is std's, in a sleep that was told to fail.
+    static SLEEP_FAILS: Cell<*const Green> = const { Cell::new(ptr::null()) };
 }
 
 /// Has the place of every panic noted, and then whatever the program does about panics.
@@ -41,7 +43,7 @@ fn chain_hook() {
             }
         });
         let in_std = info.location().is_some_and(|place| place.file().contains("library/std/"));
-        if !(SLEEP_FAILS.replace(false) && in_std) {
+        if !(a_sleep_fails() && in_std) {
             previous(info);
         }
     }));
@@ -50,12 +52,22 @@ fn chain_hook() {
 /// A sleep is about to fail because its task was ended. `std::thread::sleep` can't fail, and panics:
 /// which unwinds the task, as it should, but is no news to anybody.
 #[cfg(feature = "monkey")]
-pub(crate) fn sleep_fails() {
-    SLEEP_FAILS.set(true);
+pub(crate) fn sleep_fails(sleeper: &Green) {
+    SLEEP_FAILS.set(sleeper);
+}
+
+/// The calling thread's last sleep was told to fail. (If C called it, no panic may have come of
+/// it, and others may have run since.)
+fn a_sleep_fails() -> bool {
+    let sleeper = SLEEP_FAILS.replace(ptr::null());
+    !sleeper.is_null() && Green::current().is_some_and(|green| Arc::as_ptr(&green) == sleeper)
 }
 
 /// Runs `f` for the task called `name`.
 pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, Panic> {
+    // What slept here before was another task.
+    #[cfg(feature = "monkey")]
+    SLEEP_FAILS.set(ptr::null());
     // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {

@@ -17,10 +17,10 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::TimerFd;
-use parking_lot::Mutex;
 
+use super::lock::Mutex;
 use super::overflow;
-use super::thread::Green;
+use super::thread::{Green, sheltered};
 use super::waiter::{Waited, block_or_interrupted};
 
 /// The timer's events carry this instead of a descriptor.
@@ -166,6 +166,7 @@ impl Poller {
         if self.waits.load(Ordering::Relaxed) == 0 {
             return;
         }
+        overflow::probe();
         let Some(watches) = self.watched.lock().remove(&fd) else { return };
         // SAFETY: as in `arm`.
         let _ = self.epoll.delete(unsafe { BorrowedFd::borrow_raw(fd) });
@@ -200,7 +201,8 @@ pub(crate) fn wait_for(
     let entered = descriptors.iter().try_for_each(|(fd, events)| poller.enter(*fd, *events, &wait));
     let waited = entered.map(|()| {
         let is_over = || wait.state.load(Ordering::Relaxed) != PENDING;
-        block_or_interrupted(Some(me), deadline, is_over)
+        sheltered(me, || block_or_interrupted(Some(me), deadline, is_over))
+            .unwrap_or(Waited::Interrupted)
     });
     for (fd, _) in descriptors {
         poller.leave(*fd, &wait);
@@ -212,7 +214,7 @@ pub(crate) fn wait_for(
         Waited::TimedOut => Polled::TimedOut,
         Waited::Interrupted => {
             // The call fails. Whoever only makes it again must not hold the worker.
-            me.yield_now();
+            sheltered(me, || me.yield_now());
             Polled::Interrupted
         }
         Waited::Impossible => Polled::Impossible,

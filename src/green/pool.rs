@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::backlog::{Backlog, Help};
 use super::job::{Dead, End, JobRef, Ran};
 use super::lane::{Demand, Lane, Taken};
 use super::lending::lend_to_any;
 use super::lobby::{Guest, Lobby};
+use super::lock::{Mutex, MutexGuard};
 use super::offload::{Errand, Offloaded, as_errand, errand};
 use super::runner::Member;
 use super::thread::Green;

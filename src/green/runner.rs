@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
 use super::backlog::Next;
 use super::job::{End, Job, JobRef, Ran};
+use super::lock::Mutex;
 use super::pool::{Pool, call_later, wake_later};
 use super::runtime::{Left, Runtime};
 use super::thread::Green;

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::hub::{self, Hub};
+use super::lock::Mutex;
 use super::pool::Pool;
 use super::threads::Threads;
 use super::watch::Watch;

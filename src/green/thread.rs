@@ -1,13 +1,14 @@
 //! A green thread's identity: how to find the calling one, park it, and wake it from anywhere.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use may::coroutine::Coroutine;
-use parking_lot::Mutex;
 
 use super::hub::{self, Hub};
+use super::lock::Mutex;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
@@ -42,6 +43,18 @@ may::coroutine_local!(static CURRENT: RefCell<Option<Own>> = RefCell::new(None))
 /// A coroutine's identity, and its entry in the registry, until it ends.
 /// The entry goes first: see `overflow::active_of`.
 type Own = (Option<overflow::Registered>, Arc<Green>);
+
+/// Runs `f`, which lets others run, in the green thread `me`. None if `may` cancels that meanwhile,
+/// as it can those that the program made by may's own means: it does so by a panic, which must not
+/// go on through the C function that our caller is.
+pub(super) fn sheltered<R>(me: &Green, f: impl FnOnce() -> R) -> Option<R> {
+    // Nothing is left half done: `f` only waits.
+    let done = catch_unwind(AssertUnwindSafe(f)).ok();
+    if done.is_none() {
+        overflow::enter(me);
+    }
+    done
+}
 
 impl Green {
     /// For the calling coroutine, which must not have one yet.

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{cell::RefCell, thread};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
+use super::lock::Mutex;
 use super::panics;
 
 /// An idle thread ends after this long.
@@ -23,7 +24,8 @@ pub(crate) type Work = Box<dyn FnOnce() + Send>;
 /// What one OS thread waits for. Each ring is waited for once.
 #[derive(Default)]
 pub(super) struct Bell {
-    rung: Mutex<bool>,
+    /// With a condition variable, and never locked together with anything.
+    rung: parking_lot::Mutex<bool>,
     changed: Condvar,
 }
 

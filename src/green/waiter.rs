@@ -117,6 +117,7 @@ fn block(
         };
     }
     let timer = deadline.map(|deadline| hub::set_timer(deadline, green));
+    let mut others_ran = false;
     loop {
         // Looked at first: a task whose waits are all over at once ends, too.
         if heeds && green.is_interrupted() {
@@ -126,9 +127,15 @@ fn block(
             return Waited::Ready;
         }
         if timer.as_ref().is_some_and(|timer| timer.is_over()) {
-            return Waited::TimedOut;
+            if others_ran {
+                return Waited::TimedOut;
+            }
+            // A loop of short waits must not keep the worker from whoever ends it.
+            green.yield_probed();
+        } else {
+            green.park();
         }
-        green.park();
+        others_ran = true;
     }
 }
 

@@ -21,6 +21,14 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { raw::close(fd) }
 }
 
+/// `dup3` will close what `to` was: what it refuses leaves that as it is.
+fn about_to_replace(from: c_int, to: c_int, flags: c_int) {
+    // SAFETY: no memory is involved.
+    if flags & !libc::O_CLOEXEC == 0 && unsafe { libc::fcntl(from, libc::F_GETFD) } >= 0 {
+        about_to_close(to);
+    }
+}
+
 /// As `dup2` in C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
@@ -29,7 +37,7 @@ pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
         // SAFETY: no memory is involved.
         return if unsafe { libc::fcntl(from, libc::F_GETFD) } < 0 { -1 } else { to };
     }
-    about_to_close(to);
+    about_to_replace(from, to, 0);
     // SAFETY: no memory is involved.
     unsafe { raw::dup3(from, to, 0) }
 }
@@ -38,7 +46,7 @@ pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
     if from != to {
-        about_to_close(to);
+        about_to_replace(from, to, flags);
     }
     // SAFETY: no memory is involved.
     unsafe { raw::dup3(from, to, flags) }

@@ -144,6 +144,10 @@ pub unsafe extern "C" fn accept4(
     }
     let mut patience = Patience::to_receive(fd);
     while !is_ready(fd, libc::POLLIN) {
+        if raw::socket_option::<c_int>(fd, libc::SO_ACCEPTCONN) != Some(1) {
+            // It does not listen, and the kernel says so.
+            return call();
+        }
         match patience.wait() {
             Waited::Again => {}
             Waited::AsItWas => return call(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::polling::is_ready;
 use super::raw;
 use crate::green::{self, Green, Polled};
 
@@ -64,6 +65,9 @@ pub struct Patience {
     deadline: Option<Option<Instant>>,
     /// Others were let run first, to see whether that is enough.
     yielded: bool,
+    /// The last wait ended because the descriptor was ready.
+    woken: bool,
+    pauses: Pauses,
 }
 
 thread_local! {
@@ -90,14 +94,24 @@ fn is_worth_a_yield() -> bool {
 impl Patience {
     /// To receive: the time-out is what `set_read_timeout` set.
     pub fn to_receive(fd: c_int) -> Patience {
-        let events = (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
-        Patience { fd, events, option: libc::SO_RCVTIMEO, deadline: None, yielded: false }
+        Patience::new(fd, libc::EPOLLIN | libc::EPOLLRDHUP, libc::SO_RCVTIMEO)
     }
 
     /// To send: the time-out is what `set_write_timeout` set.
     pub fn to_send(fd: c_int) -> Patience {
-        let events = libc::EPOLLOUT as u32;
-        Patience { fd, events, option: libc::SO_SNDTIMEO, deadline: None, yielded: false }
+        Patience::new(fd, libc::EPOLLOUT, libc::SO_SNDTIMEO)
+    }
+
+    fn new(fd: c_int, events: c_int, option: c_int) -> Patience {
+        Patience {
+            fd,
+            events: events as u32,
+            option,
+            deadline: None,
+            yielded: false,
+            woken: false,
+            pauses: Pauses::new(),
+        }
     }
 
     /// When this call times out.
@@ -125,8 +139,14 @@ impl Patience {
                 }
                 self.yielded = false;
                 let deadline = self.deadline();
+                if std::mem::take(&mut self.woken) && is_ready(self.fd, self.events as i16) {
+                    return self.pause(&me, deadline);
+                }
                 match green::wait_for(&me, &[(self.fd, self.events)], deadline) {
-                    Ok(Polled::Ready) => Waited::Again,
+                    Ok(Polled::Ready) => {
+                        self.woken = true;
+                        Waited::Again
+                    }
                     Ok(Polled::TimedOut) => Waited::Failed(libc::EAGAIN),
                     Ok(Polled::Closed) => Waited::Failed(libc::EBADF),
                     Ok(Polled::Interrupted) => Waited::Failed(libc::ECANCELED),
@@ -135,6 +155,18 @@ impl Patience {
                     Err(_) => Waited::AsItWas,
                 }
             }
+        }
+    }
+
+    /// The descriptor is ready, and the call would block all the same: there may be news in its
+    /// error queue, or the queue that is full is another socket's. Nothing tells when it is not.
+    fn pause(&mut self, me: &Arc<Green>, deadline: Option<Instant>) -> Waited {
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Waited::Failed(libc::EAGAIN);
+        }
+        match self.pauses.pause(me, deadline) {
+            Ok(()) => Waited::Again,
+            Err(errno) => Waited::Failed(errno),
         }
     }
 

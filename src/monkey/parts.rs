@@ -48,6 +48,19 @@ pub fn message(parts: *mut iovec, count: usize) -> msghdr {
     message
 }
 
+/// How many bytes they have together.
+///
+/// # Safety
+/// As `copy`.
+pub unsafe fn total(parts: *const iovec, count: usize) -> usize {
+    if count == 0 {
+        return 0;
+    }
+    // SAFETY: the caller's promise.
+    let parts = unsafe { std::slice::from_raw_parts(parts, count) };
+    parts.iter().fold(0, |sum, part| sum.saturating_add(part.iov_len))
+}
+
 /// A copy of the list of buffers, not of the buffers.
 ///
 /// # Safety

@@ -38,6 +38,7 @@ fn wait_until(
     };
     let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
     let mut pauses = Pauses::new();
+    let mut woken = false;
     loop {
         let found = look();
         if found != 0 || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -51,15 +52,20 @@ fn wait_until(
             };
             continue;
         };
-        match green::wait_for(me, descriptors, deadline) {
-            Ok(Polled::Interrupted) => return Some(raw::fail(libc::ECANCELED)),
-            Ok(_) => {}
-            // Something that can't be watched: look now and then.
-            Err(_) => {
-                if let Err(errno) = pauses.pause(me, deadline) {
-                    return Some(raw::fail(errno));
+        if !std::mem::take(&mut woken) {
+            match green::wait_for(me, descriptors, deadline) {
+                Ok(Polled::Interrupted) => return Some(raw::fail(libc::ECANCELED)),
+                Ok(_) => {
+                    woken = true;
+                    continue;
                 }
+                Err(_) => {}
             }
+        }
+        // Something that can't be watched, or has an event that was not asked for (`select` does
+        // not tell all that epoll does): look now and then.
+        if let Err(errno) = pauses.pause(me, deadline) {
+            return Some(raw::fail(errno));
         }
     }
 }
@@ -74,6 +80,15 @@ unsafe fn poll_for(
 ) -> Option<c_int> {
     if fds.is_null() && count > 0 {
         return None;
+    }
+    // So the kernel takes it.
+    let count = nfds_t::from(count as u32);
+    // The kernel says first whether there may be as many.
+    let mut none = timespec(Duration::ZERO);
+    // SAFETY: the caller's promise.
+    let found = unsafe { raw::ppoll(fds, count, &raw mut none, mask) };
+    if found != 0 {
+        return Some(found);
     }
     let asked: &mut [pollfd] = if count == 0 {
         &mut []

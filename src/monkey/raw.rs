@@ -130,10 +130,22 @@ pub fn file_type(fd: c_int) -> Option<mode_t> {
     found
 }
 
+/// How the descriptor was opened (`O_NONBLOCK`, `O_WRONLY` …); all bits if it is not open.
+fn status(fd: c_int) -> c_int {
+    // SAFETY: no memory is involved.
+    unsafe { libc::fcntl(fd, libc::F_GETFL) }
+}
+
 /// The program made the descriptor non-blocking.
 pub fn is_nonblocking(fd: c_int) -> bool {
-    // SAFETY: no memory is involved.
-    unsafe { libc::fcntl(fd, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
+    status(fd) & libc::O_NONBLOCK != 0
+}
+
+/// The descriptor blocks, and may be used in this way (`O_RDONLY` or `O_WRONLY`).
+pub fn is_blocking_for(fd: c_int, way: c_int) -> bool {
+    let status = status(fd);
+    let ways = status & libc::O_ACCMODE;
+    status & libc::O_NONBLOCK == 0 && (ways == way || ways == libc::O_RDWR)
 }
 
 /// A socket option; None if it has none of that type.

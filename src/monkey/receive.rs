@@ -2,13 +2,14 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 use super::descriptors::{self, Kind};
-use super::gate::{self, Patience, Waited};
+use super::gate::{self, Caller, Patience, Pauses, Waited};
 use super::parts::Parts;
+use super::polling::{duration, is_ready};
 use super::raw;
 
 /// These never block in the kernel, or ask for what is not ours to do.
@@ -63,10 +64,40 @@ fn receive_all(fd: c_int, parts: &mut Parts, flags: c_int) -> ssize_t {
     received
 }
 
-/// MSG_WAITALL means something on a stream only; and to peek takes nothing out.
-fn wants_all(fd: c_int, flags: c_int) -> bool {
+/// As `receive` for MSG_WAITALL with MSG_PEEK on a stream: until `wanted` bytes are there, or the
+/// peer has ended. It takes nothing out, so the descriptor is ready with the first byte, and
+/// nothing tells when the last one is there.
+fn peek_all(
+    fd: c_int,
+    wanted: usize,
+    attempt: impl Fn() -> ssize_t,
+    as_it_was: impl Fn() -> ssize_t,
+) -> ssize_t {
+    let deadline = Patience::to_receive(fd).deadline();
+    let mut pauses = Pauses::new();
+    let mut has_ended = false;
+    loop {
+        let got = receive(fd, &attempt, &as_it_was);
+        if has_ended || got <= 0 || got as usize >= wanted || raw::is_nonblocking(fd) {
+            return got;
+        }
+        has_ended = is_ready(fd, libc::POLLRDHUP);
+        if has_ended {
+            // What came before the end is there now.
+            continue;
+        }
+        let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        match gate::caller() {
+            Caller::Green(me) if !is_over && pauses.pause(&me, deadline).is_ok() => {}
+            _ => return got,
+        }
+    }
+}
+
+/// MSG_WAITALL means something on a stream only, and if anything is asked for.
+fn wants_all(fd: c_int, flags: c_int, wanted: usize) -> bool {
     flags & libc::MSG_WAITALL != 0
-        && flags & libc::MSG_PEEK == 0
+        && wanted > 0
         && raw::socket_option(fd, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
 }
 
@@ -97,7 +128,10 @@ pub unsafe extern "C" fn recvfrom(
     if !gate::is_open() || flags & KERNELS_OWN != 0 {
         return call(flags);
     }
-    if wants_all(fd, flags) && address.is_null() {
+    if flags & libc::MSG_PEEK != 0 && wants_all(fd, flags, len) {
+        return peek_all(fd, len, || call(flags | libc::MSG_DONTWAIT), || call(flags));
+    }
+    if address.is_null() && wants_all(fd, flags, len) {
         let mut part = [iovec { iov_base: buffer, iov_len: len }];
         return receive_all(fd, &mut Parts::new(&mut part), flags);
     }
@@ -112,14 +146,23 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
     if !gate::is_open() || flags & KERNELS_OWN != 0 {
         return call(flags);
     }
-    if wants_all(fd, flags) {
+    if flags & libc::MSG_WAITALL != 0 {
         // SAFETY: the caller's promise: the message is valid, and so are its parts.
         let (has_control, mut parts) = unsafe {
             let message = &*message;
+            if message.msg_iovlen > libc::UIO_MAXIOV as usize {
+                return call(flags);
+            }
             (message.msg_controllen > 0, super::parts::copy(message.msg_iov, message.msg_iovlen))
         };
+        // SAFETY: the list is our own.
+        let wanted = unsafe { super::parts::total(parts.as_ptr(), parts.len()) };
+        let wants_all = wants_all(fd, flags, wanted);
+        if wants_all && flags & libc::MSG_PEEK != 0 {
+            return peek_all(fd, wanted, || call(flags | libc::MSG_DONTWAIT), || call(flags));
+        }
         // With control data the first piece that comes is the message.
-        if !has_control {
+        if wants_all && !has_control {
             // SAFETY: as above. It is what the kernel writes when no address or control is there.
             unsafe { ((*message).msg_flags, (*message).msg_namelen) = (0, 0) };
             return receive_all(fd, &mut Parts::new(&mut parts), flags);
@@ -137,14 +180,14 @@ pub unsafe extern "C" fn recvmmsg(
     flags: c_int,
     timeout: *mut timespec,
 ) -> c_int {
-    if !gate::is_open() || flags & KERNELS_OWN != 0 {
+    // SAFETY: the caller's promise: null or valid.
+    let limit = unsafe { timeout.as_ref() }.map(duration);
+    let is_refused = count == 0 || limit == Some(None);
+    if !gate::is_open() || flags & KERNELS_OWN != 0 || is_refused {
         // SAFETY: the caller's promise.
         return unsafe { raw::recvmmsg(fd, messages, count, flags, timeout) };
     }
-    // SAFETY: the caller's promise: null or valid.
-    let limit = unsafe { timeout.as_ref() }.map(|limit| {
-        Duration::new(limit.tv_sec.max(0) as u64, limit.tv_nsec.clamp(0, 999_999_999) as u32)
-    });
+    let limit = limit.flatten();
     let start = Instant::now();
     let mut received = 0;
     while received < count {
@@ -203,6 +246,8 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
+        // SAFETY: the caller's promise.
+        _ if unsafe { super::parts::total(parts, count as usize) } == 0 => call(),
         Kind::Pipe => read_pipe(fd, call),
         Kind::Socket => {
             let attempt = || {
@@ -218,11 +263,11 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
 /// A pipe has no MSG_DONTWAIT: wait until something is there, and then read it. (If another thread
 /// takes it in between, the read blocks, as it would have.)
 fn read_pipe(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
-    if raw::is_nonblocking(fd) {
+    if !raw::is_blocking_for(fd, libc::O_RDONLY) {
         return call();
     }
     let mut patience = Patience::to_receive(fd);
-    while !super::polling::is_ready(fd, libc::POLLIN) {
+    while !is_ready(fd, libc::POLLIN) {
         match patience.wait() {
             Waited::Again => {}
             Waited::AsItWas => return call(),

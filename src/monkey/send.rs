@@ -137,7 +137,7 @@ pub unsafe extern "C" fn sendmmsg(
     count: c_uint,
     flags: c_int,
 ) -> c_int {
-    if !gate::is_open() || flags & libc::MSG_DONTWAIT != 0 {
+    if !gate::is_open() || flags & libc::MSG_DONTWAIT != 0 || count == 0 {
         // SAFETY: the caller's promise.
         return unsafe { raw::sendmmsg(fd, messages, count, flags) };
     }
@@ -187,14 +187,19 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: size_t) ->
 pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: the caller's promise.
     let call = || unsafe { raw::writev(fd, parts, count) };
-    if !gate::is_open()
-        || !(1..=libc::UIO_MAXIOV).contains(&count)
-        || descriptors::kind(fd) != Kind::Socket
-    {
+    if !gate::is_open() || !(1..=libc::UIO_MAXIOV).contains(&count) {
+        return call();
+    }
+    let kind = descriptors::kind(fd);
+    // SAFETY: the caller's promise.
+    if kind == Kind::Other || unsafe { parts::total(parts, count as usize) } == 0 {
         return call();
     }
     // SAFETY: the caller's promise.
     let mut list = unsafe { parts::copy(parts, count as usize) };
+    if kind == Kind::Pipe {
+        return if raw::is_nonblocking(fd) { call() } else { write_parts_to_pipe(fd, &list) };
+    }
     let message = parts::message(std::ptr::null_mut(), 0);
     let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0);
     if sent < 0 && raw::errno() == libc::ENOTSOCK {
@@ -204,12 +209,39 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     sent
 }
 
+fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
+    // SAFETY: the list is our own.
+    if unsafe { parts::total(parts.as_ptr(), parts.len()) } <= libc::PIPE_BUF {
+        // So few bytes are written at once.
+        let mut all = Vec::new();
+        for part in parts.iter().filter(|part| part.iov_len > 0) {
+            // SAFETY: the promise of the caller of the C function.
+            all.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
+            });
+        }
+        return write_pipe(fd, all.as_ptr().cast(), all.len());
+    }
+    let mut written = 0;
+    for part in parts {
+        let done = write_pipe(fd, part.iov_base, part.iov_len);
+        if done < 0 {
+            return if written > 0 { written } else { done };
+        }
+        written += done;
+        if (done as usize) < part.iov_len {
+            break;
+        }
+    }
+    written
+}
+
 /// A pipe that polls as writable takes PIPE_BUF bytes without blocking: so it is written in pieces
 /// of that, which is also what POSIX has written at once.
 fn write_pipe(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the promise of the caller of the C function; `at` and `piece` stay within `len`.
     let write = |at: usize, piece| unsafe { raw::write(fd, buffer.wrapping_byte_add(at), piece) };
-    if raw::is_nonblocking(fd) {
+    if !raw::is_blocking_for(fd, libc::O_WRONLY) {
         return write(0, len);
     }
     let mut patience = Patience::to_send(fd);
@@ -227,7 +259,10 @@ fn write_pipe(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
                 Waited::Again => continue,
                 Waited::AsItWas => {
                     let done = write(written, len - written);
-                    return if done >= 0 { written as ssize_t + done } else { done };
+                    return match written as ssize_t {
+                        0 => done,
+                        before => before + done.max(0),
+                    };
                 }
                 Waited::Failed(errno) => errno,
             }

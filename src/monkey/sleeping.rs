@@ -29,7 +29,7 @@ fn sleep_for(time: Duration) -> Option<Result<(), c_int>> {
         Caller::Green(me) => {
             let slept = pause(&me, Instant::now().checked_add(time));
             if slept.is_err() {
-                panics::sleep_fails();
+                panics::sleep_fails(&me);
             }
             Some(slept)
         }

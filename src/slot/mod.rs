@@ -9,8 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
+use crate::green::Mutex;
 use crate::green::{self, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].

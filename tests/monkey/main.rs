@@ -3,6 +3,7 @@
 
 mod children;
 mod closing;
+mod corners;
 mod ending;
 mod faithful;
 mod polling;

@@ -9,6 +9,7 @@ mod interrupts;
 mod lifecycle;
 mod locks;
 mod overflow;
+mod patched;
 mod starvation;
 mod support;
 mod workers;

@@ -1,0 +1,217 @@
+//! Calls that the kernel answers at once, or in a way of its own, where it is easy to wait instead.
+
+use std::ffi::{c_int, c_void};
+use std::io::{Error, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use libc::{iovec, pollfd};
+
+use crate::support::{get, in_green, next, start, while_others_run};
+
+// SAFETY (of all blocks below): every pointer is to a live buffer of the length that goes with it.
+
+fn errno() -> i32 {
+    Error::last_os_error().raw_os_error().unwrap()
+}
+
+fn pipe() -> [c_int; 2] {
+    let mut ends = [0; 2];
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    ends
+}
+
+fn close(fds: [c_int; 2]) {
+    for fd in fds {
+        unsafe { libc::close(fd) };
+    }
+}
+
+#[test]
+fn a_dup2_that_fails_wakes_nobody() {
+    let (mut here, mut there) = UnixStream::pair().unwrap();
+    let fd = there.as_raw_fd();
+    let read = while_others_run(
+        move || there.read(&mut [0; 9]).unwrap(),
+        move || {
+            assert_eq!(unsafe { libc::dup2(-1, fd) }, -1);
+            assert_eq!(errno(), libc::EBADF);
+            assert_eq!(unsafe { libc::dup3(here.as_raw_fd(), fd, -1) }, -1);
+            assert_eq!(errno(), libc::EINVAL);
+            here.write_all(b"it goes on").unwrap();
+        },
+    );
+    assert_eq!(read, 9);
+}
+
+#[test]
+fn accepting_from_what_does_not_listen_fails_at_once() {
+    let gave = in_green(|| {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let accept = |fd| {
+            assert_eq!(unsafe { libc::accept(fd, null_mut(), null_mut()) }, -1);
+            errno()
+        };
+        [accept(here.as_raw_fd()), accept(udp.as_raw_fd())]
+    });
+    assert_eq!(gave, [libc::EINVAL, libc::EOPNOTSUPP]);
+}
+
+#[test]
+fn the_wrong_end_of_a_pipe_fails_at_once() {
+    let gave = in_green(|| {
+        let ends = pipe();
+        let mut byte = [0_u8];
+        let at = byte.as_mut_ptr().cast::<c_void>();
+        let read = unsafe { (libc::read(ends[1], at, 1), errno()) };
+        let written = unsafe { (libc::write(ends[0], at, 1), errno()) };
+        close(ends);
+        (read, written)
+    });
+    assert_eq!(gave, ((-1, libc::EBADF), (-1, libc::EBADF)));
+}
+
+#[test]
+fn to_read_or_write_nothing_in_parts_does_nothing() {
+    let gave = in_green(|| {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let ends = pipe();
+        let none = [iovec { iov_base: null_mut(), iov_len: 0 }; 2];
+        let read = |fd| unsafe { libc::readv(fd, none.as_ptr(), 2) };
+        let written = |fd| unsafe { libc::writev(fd, none.as_ptr(), 2) };
+        let gave = [read(here.as_raw_fd()), read(ends[0]), written(ends[1])];
+        // Not even an empty datagram is sent.
+        let (one, two) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert_eq!(written(one.as_raw_fd()), 0);
+        two.set_nonblocking(true).unwrap();
+        assert!(two.recv(&mut [0]).is_err());
+        close(ends);
+        gave
+    });
+    assert_eq!(gave, [0, 0, 0]);
+}
+
+#[test]
+fn to_write_parts_to_a_full_pipe_waits_while_others_run() {
+    const LEN: usize = 300_000;
+    let ends = pipe();
+    let written = while_others_run(
+        move || {
+            let bytes: Vec<u8> = (0..LEN).map(|n| n as u8).collect();
+            let cut = [0, 1, 5_000, 200_000, LEN];
+            let parts: Vec<_> = cut
+                .windows(2)
+                .map(|cut| bytes[cut[0]..cut[1]].as_ptr_range())
+                .map(|part| iovec {
+                    iov_base: part.start.cast_mut().cast(),
+                    iov_len: part.end as usize - part.start as usize,
+                })
+                .collect();
+            unsafe { libc::writev(ends[1], parts.as_ptr(), parts.len() as c_int) }
+        },
+        move || {
+            thread::spawn(move || {
+                let mut bytes = vec![0_u8; LEN];
+                let mut read = 0;
+                while read < LEN {
+                    let at = bytes[read..].as_mut_ptr().cast();
+                    let got = unsafe { libc::read(ends[0], at, LEN - read) };
+                    read += usize::try_from(got).unwrap();
+                }
+                assert!(bytes.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+            })
+            .join()
+            .unwrap();
+        },
+    );
+    close(ends);
+    assert_eq!(written, LEN as isize);
+}
+
+#[test]
+fn to_poll_more_descriptors_than_there_may_be_is_refused() {
+    let gave = in_green(|| {
+        let mut asked = pollfd { fd: -1, events: 0, revents: 0 };
+        let most = 1 << 31;
+        unsafe { (libc::poll(&mut asked, most, -1), errno()) }
+    });
+    assert_eq!(gave, (-1, libc::EINVAL));
+}
+
+#[test]
+fn to_peek_for_all_waits_for_all() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (there, _) = listener.accept().unwrap();
+    here.write_all(b"so").unwrap();
+    let peeked = while_others_run(
+        move || {
+            let mut bytes = [0_u8; 4];
+            let at = bytes.as_mut_ptr().cast();
+            let flags = libc::MSG_PEEK | libc::MSG_WAITALL;
+            (unsafe { libc::recv(there.as_raw_fd(), at, 4, flags) }, bytes)
+        },
+        move || here.write_all(b"me more").unwrap(),
+    );
+    assert_eq!(peeked, (4, *b"some"));
+}
+
+#[test]
+fn to_peek_for_all_ends_with_the_stream() {
+    let (mut here, there) = UnixStream::pair().unwrap();
+    here.write_all(b"so").unwrap();
+    drop(here);
+    let peeked = in_green(move || {
+        let mut bytes = [0_u8; 4];
+        let flags = libc::MSG_PEEK | libc::MSG_WAITALL;
+        unsafe { libc::recv(there.as_raw_fd(), bytes.as_mut_ptr().cast(), 4, flags) }
+    });
+    assert_eq!(peeked, 2);
+}
+
+#[test]
+fn to_receive_all_of_nothing_asks_the_kernel() {
+    let gave = in_green(|| unsafe {
+        let fresh = libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+        let gave = (libc::recv(fresh, null_mut(), 0, libc::MSG_WAITALL), errno());
+        libc::close(fresh);
+        gave
+    });
+    assert_eq!(gave, (-1, libc::ENOTCONN));
+}
+
+#[test]
+fn the_shortest_sleeps_let_others_run() {
+    let sleeps: [fn(); 4] = [
+        || thread::sleep(Duration::from_nanos(1)),
+        || assert_eq!(unsafe { libc::usleep(0) }, 0),
+        || minihuey::green::sleep(Duration::ZERO),
+        || minihuey::green::sleep(Duration::from_nanos(1)),
+    ];
+    for sleep in sleeps {
+        let flag = Arc::new(AtomicBool::new(false));
+        let set = flag.clone();
+        let (begins, begun) = mpsc::channel();
+        let waits = start(move || {
+            begins.send(()).unwrap();
+            let mut rounds = 0_u64;
+            // So that it ends, too, if it is wrong.
+            while !flag.load(Ordering::SeqCst) && rounds < 1_000_000 {
+                sleep();
+                rounds += 1;
+            }
+            flag.load(Ordering::SeqCst)
+        });
+        next(&begun);
+        let sets = start(move || set.store(true, Ordering::SeqCst));
+        assert!(get(waits), "another task was to run meanwhile");
+        get(sets);
+    }
+}

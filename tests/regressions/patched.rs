@@ -1,0 +1,145 @@
+//! Patched calls, each in a process of its own.
+
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use minihuey::{MiniHuey, monkey};
+
+use crate::child;
+use crate::support::LIMIT;
+
+/// The processor time that this process has used.
+fn used() -> Duration {
+    // SAFETY: the struct is valid.
+    unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
+
+/// Runs `blocking`, which `unblock` ends, for a second, and sees that it does not use a processor
+/// for most of it.
+fn assert_rests(blocking: impl FnOnce() + Send + 'static, unblock: impl FnOnce()) {
+    monkey::patch_all().unwrap();
+    let huey = MiniHuey::new("waits");
+    let (begins, begun) = mpsc::channel();
+    let blocking = std::sync::Mutex::new(Some(blocking));
+    let task = huey.task("wait", move || {
+        begins.send(()).unwrap();
+        blocking.lock().unwrap().take().unwrap()();
+    });
+    let mut result = task.call(());
+    begun.recv_timeout(LIMIT).unwrap();
+    let before = used();
+    thread::sleep(Duration::from_secs(1));
+    let used = used() - before;
+    assert!(!result.is_ready(), "it was to block");
+    unblock();
+    result.get_timeout(LIMIT).unwrap();
+    assert!(used < Duration::from_millis(300), "it used {used:?}");
+}
+
+#[test]
+fn to_wait_for_a_queue_that_is_another_sockets_does_not_spin() {
+    let name = "patched::to_wait_for_a_queue_that_is_another_sockets_does_not_spin";
+    child::run(name, || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        while sender.send_to(b"x", &path).is_ok() {}
+        sender.set_nonblocking(false).unwrap();
+        assert_rests(
+            move || assert_eq!(sender.send_to(b"x", &path).unwrap(), 1),
+            || assert_eq!(receiver.recv(&mut [0; 9]).unwrap(), 1),
+        );
+    });
+}
+
+#[test]
+fn to_select_for_what_does_not_come_on_a_closed_connection_does_not_spin() {
+    let name = "patched::to_select_for_what_does_not_come_on_a_closed_connection_does_not_spin";
+    child::run(name, || {
+        let (here, there) = UnixStream::pair().unwrap();
+        drop(there);
+        assert_rests(
+            move || {
+                let fd = here.as_raw_fd();
+                // SAFETY: the set and the time are valid.
+                unsafe {
+                    let mut exceptional: libc::fd_set = std::mem::zeroed();
+                    libc::FD_SET(fd, &mut exceptional);
+                    let mut limit = libc::timeval { tv_sec: 2, tv_usec: 0 };
+                    let none = std::ptr::null_mut();
+                    let found = libc::select(fd + 1, none, none, &mut exceptional, &mut limit);
+                    assert_eq!(found, 0);
+                }
+            },
+            || {},
+        );
+    });
+}
+
+#[test]
+#[allow(unsafe_code, reason = "may's own `spawn` is unsafe")]
+fn a_coroutine_that_may_cancels_fails_in_its_call() {
+    let name = "patched::a_coroutine_that_may_cancels_fails_in_its_call";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("first");
+        huey.task("start", || ()).call(()).get().unwrap();
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let (sender, received) = mpsc::channel();
+        let body = move || {
+            sender.send(None).unwrap();
+            let error = there.read(&mut [0]).unwrap_err();
+            sender.send(error.raw_os_error()).unwrap();
+        };
+        // SAFETY: it does not use thread-locals, nor much of its stack.
+        let coroutine =
+            unsafe { may::coroutine::Builder::new().stack_size(0x10000).spawn(body).unwrap() };
+        assert_eq!(received.recv_timeout(LIMIT).unwrap(), None);
+        thread::sleep(Duration::from_millis(100));
+        // SAFETY: it holds nothing that its end would leave behind.
+        unsafe { coroutine.coroutine().cancel() };
+        assert_eq!(received.recv_timeout(LIMIT).unwrap(), Some(libc::ECANCELED));
+        drop(here);
+    });
+}
+
+#[test]
+fn a_sleep_of_c_that_is_cancelled_hides_no_panic_of_others() {
+    let name = "patched::a_sleep_of_c_that_is_cancelled_hides_no_panic_of_others";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let shown = Arc::new(AtomicBool::new(false));
+        let shows = shown.clone();
+        std::panic::set_hook(Box::new(move |_| shows.store(true, Ordering::SeqCst)));
+        let huey = MiniHuey::new("sleeps");
+        let (sender, received) = mpsc::channel();
+        let sleeps = huey.task("sleep", move || {
+            sender.send(()).unwrap();
+            // SAFETY: no memory is involved.
+            assert_ne!(unsafe { libc::sleep(3600) }, 0);
+            sender.send(()).unwrap();
+        });
+        let sleeping = sleeps.call(());
+        received.recv_timeout(LIMIT).unwrap();
+        assert!(sleeping.cancel());
+        received.recv_timeout(LIMIT).unwrap();
+        let panics = huey.task("panic", || {
+            // A panic whose place is in std.
+            // SAFETY: it refuses to set a variable of that name.
+            unsafe { std::env::set_var("=", "") };
+        });
+        let _ = panics.call(()).get();
+        assert!(shown.load(Ordering::SeqCst));
+    });
+}
