@@ -3,6 +3,7 @@
 mod awaiting;
 mod calls;
 mod cancel;
+mod clocks;
 mod crontab;
 mod failures;
 mod green;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use minihuey::{MiniHuey, Task};
 
@@ -84,4 +84,28 @@ pub fn hold(huey: &MiniHuey) -> (Task<(), ()>, Gate, Receiver<()>) {
         its_gate.pass();
     });
     (hold, gate, receiver)
+}
+
+/// A small generator of what a test tries, so that a run can be repeated by its seed alone
+/// (xorshift64*).
+pub struct Random(u64);
+
+impl Random {
+    /// Begins with the seed in MINIHUEY_SEED, or with the time; a test that fails shows it.
+    pub fn printed(test: &str) -> Random {
+        let seed = match std::env::var("MINIHUEY_SEED") {
+            Ok(seed) => seed.parse().expect("MINIHUEY_SEED must be a whole number"),
+            Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+        };
+        println!("{test}: MINIHUEY_SEED={seed}");
+        Random(seed | 1)
+    }
+
+    pub fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        // The high bits are the good ones.
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16) % below
+    }
 }
