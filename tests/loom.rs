@@ -915,7 +915,7 @@ impl Hungry {
 
 #[test]
 fn who_is_refused_a_green_thread_is_asked_again_when_one_ends() {
-    for is_waited_for in [false, true] {
+    for (is_waited_for, others) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
         bounded_model(move || {
             let quota = Quota::new(2, 1);
             // All that it may have are there, and one ends.
@@ -933,15 +933,17 @@ fn who_is_refused_a_green_thread_is_asked_again_when_one_ends() {
                 let pool = pool.clone();
                 move || Hungry::relieve(pool.quota.release())
             });
-            // While another job of the pool asks for the same.
-            let other = thread::spawn({
-                let pool = pool.clone();
-                move || Hungry::bring(&pool)
-            });
+            // While another job of the pool asks for the same, or not.
+            let others: Vec<_> = (0..others)
+                .map(|_| {
+                    let pool = pool.clone();
+                    thread::spawn(move || Hungry::bring(&pool))
+                })
+                .collect();
             Hungry::bring(&pool);
             pool.served.wait();
             ends.join().unwrap();
-            other.join().unwrap();
+            others.into_iter().for_each(|other| other.join().unwrap());
             // Who is listed still is its own owner.
             drop(pool.quota.release());
         });

@@ -329,7 +329,6 @@ fn a_clock_put_back_by_less_than_three_hours_runs_nothing_twice() {
     let almost = FOLLOWED_FROM - TimeDelta::seconds(1);
     let slowly = std::iter::repeat_n(ONE_MINUTE, 3 * 60 + 5);
     assert_follows_jumps([ONE_MINUTE, -almost].into_iter().chain(slowly));
-    // Nor do small steps back that add up to more, before it has gone on from the first.
     let minutes = TimeDelta::minutes;
     assert_follows_jumps([ONE_MINUTE, minutes(-100), minutes(-79), minutes(178), ONE_MINUTE]);
 }
@@ -340,6 +339,10 @@ fn a_clock_put_back_by_three_hours_or_more_is_followed() {
         let slowly = std::iter::repeat_n(ONE_MINUTE, 130);
         assert_follows_jumps([ONE_MINUTE, TimeDelta::hours(-hours)].into_iter().chain(slowly));
     }
+    // Small steps back add up.
+    let slowly = std::iter::repeat_n(ONE_MINUTE, 130);
+    let back = TimeDelta::minutes(-100);
+    assert_follows_jumps([ONE_MINUTE, back, back].into_iter().chain(slowly));
 }
 
 #[test]
