@@ -11,6 +11,18 @@
 //!   is taken for the last one after it looked twice.
 //! * in `Backlog::help`, no standby for work that was left behind, and in `Backlog::next`, a runner
 //!   that rests without being listed: `work_is_done_even_if_it_blocks_on_later_work` deadlocks.
+//! * in `Inbox::take`, the flag cleared after the lock is let go of, and in `Hub::run` (here its
+//!   mirror), no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox` deadlocks.
+//! * in `Called`, `call`'s store(Release) or `take`'s load(Acquire) to Relaxed:
+//!   `who_is_called_sees_what_was_done_before` reports a race; the store after the proxy was taken,
+//!   or `end_proxy` without clearing: `a_call_to_a_proxy_is_spent_by_it` finds a call left over.
+//! * in `Quota`, either fence left out, and in `list`, a look at `most_at_ease` whoever asks:
+//!   `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks.
+//! * in the mirror of `Poller`, the unpark before the state in `Wait::end`, and no arming anew in
+//!   `fired`: `a_wait_for_a_descriptor_ends_when_it_is_closed` and
+//!   `an_event_for_one_leaves_the_others_watched` deadlock.
+//! * in the mirror of `block`, a wait that takes any wake for its own:
+//!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value.
 //! * in `Lane::take_place`, a place given beyond the limit:
 //!   `offloaded_work_that_waits_for_offloaded_work_has_its_turn` sees two inside; in
 //!   `Lane::demand`, nobody called who returns: it deadlocks.
@@ -22,7 +34,7 @@
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 
     /// As parking_lot's: it knows no poison.
     pub struct Mutex<T>(loom::sync::Mutex<T>);
@@ -48,9 +60,16 @@ mod states;
 #[allow(dead_code)]
 #[path = "../src/green/backlog.rs"]
 mod backlog;
+#[path = "../src/green/called.rs"]
+mod called;
+#[path = "../src/green/inbox.rs"]
+mod inbox;
 #[allow(dead_code)]
 #[path = "../src/green/lane.rs"]
 mod lane;
+#[allow(dead_code)]
+#[path = "../src/green/quota.rs"]
+mod quota;
 
 #[allow(dead_code)]
 #[path = "../src/green/shared.rs"]
@@ -92,8 +111,11 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use backlog::{Backlog, Entry, Help, Next};
+use called::Called;
 use crossbeam_channel::{TryRecvError, TrySendError};
+use inbox::Inbox;
 use lane::{Demand, Lane, Taken};
+use quota::Quota;
 use shared::Shared;
 
 type Slot = cell::Slot<(), Counted, Counted, Arc<Bell>>;
@@ -976,4 +998,491 @@ fn a_sender_has_its_message_back_or_it_was_received_or_dropped_when_the_receiver
             assert_eq!(count.dropped(), 2);
         });
     }
+}
+
+/// As `Hub` in `src/green/hub.rs`, with its `run`, `post`, `arm` and `wake` line by line: the inbox
+/// is the real one.
+struct Hub {
+    inbox: Inbox<u32>,
+    timer: Timer,
+}
+
+/// The timerfd, and the selector that waits for it: told once that it fired, unless it was set to
+/// something later before that.
+struct Timer {
+    fires: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Timer {
+    fn set(&self, fires: bool) {
+        *self.fires.lock().unwrap() = fires;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut fires = self.fires.lock().unwrap();
+        while !*fires {
+            fires = self.changed.wait(fires).unwrap();
+        }
+        *fires = false;
+    }
+}
+
+impl Hub {
+    fn new() -> Hub {
+        let timer = Timer { fires: Mutex::new(false), changed: Condvar::new() };
+        Hub { inbox: Inbox::new(), timer }
+    }
+
+    fn run(&self, letters: usize) -> u32 {
+        let mut taken = Vec::new();
+        loop {
+            taken.extend(self.inbox.take());
+            if taken.len() == letters {
+                return taken.iter().sum();
+            }
+            // Arms: some green thread sleeps for long.
+            self.timer.set(false);
+            if self.inbox.has_mail() {
+                continue;
+            }
+            self.timer.wait();
+        }
+    }
+
+    fn post(&self, letter: u32) {
+        if self.inbox.post(letter) {
+            self.timer.set(true);
+        }
+    }
+}
+
+#[test]
+fn no_letter_is_left_in_the_hubs_inbox() {
+    bounded_model(|| {
+        let hub = Arc::new(Hub::new());
+        let worker = thread::spawn({
+            let hub = hub.clone();
+            move || hub.run(3)
+        });
+        let other = thread::spawn({
+            let hub = hub.clone();
+            move || hub.post(1)
+        });
+        hub.post(2);
+        hub.post(4);
+        other.join().unwrap();
+        assert_eq!(worker.join().unwrap(), 7);
+    });
+}
+
+/// A green thread as far as calls go: `Green::sleep_until_called` and `Green::call`, with a bell for
+/// what parks and unparks it.
+struct Sleeper {
+    called: Called<Bell>,
+    parking: Arc<Bell>,
+    /// What a caller does before it calls.
+    deed: loom::cell::UnsafeCell<u32>,
+}
+
+impl Sleeper {
+    fn new() -> Arc<Sleeper> {
+        Arc::new(Sleeper {
+            called: Called::new(),
+            parking: Bell::new(),
+            deed: loom::cell::UnsafeCell::new(0),
+        })
+    }
+
+    fn sleep_until_called(&self) {
+        while !self.called.take() {
+            self.parking.wait();
+        }
+    }
+
+    fn call(&self) {
+        if let Some(proxy) = self.called.call() {
+            proxy.ring();
+        }
+        self.parking.ring();
+    }
+}
+
+#[test]
+fn who_is_called_sees_what_was_done_before() {
+    bounded_model(|| {
+        let sleeper = Sleeper::new();
+        let caller = thread::spawn({
+            let sleeper = sleeper.clone();
+            move || {
+                // SAFETY: the sleeper does not look before it is called; loom tells if it does.
+                sleeper.deed.with_mut(|deed| unsafe { *deed = 1 });
+                sleeper.call();
+            }
+        });
+        // Somebody else unparks it, for a timer that it had once.
+        let stray = thread::spawn({
+            let sleeper = sleeper.clone();
+            move || sleeper.parking.ring()
+        });
+        sleeper.sleep_until_called();
+        // SAFETY: the caller is done with it; loom tells if it is not.
+        assert_eq!(sleeper.deed.with(|deed| unsafe { *deed }), 1);
+        caller.join().unwrap();
+        stray.join().unwrap();
+    });
+}
+
+#[test]
+fn a_call_to_a_proxy_is_spent_by_it() {
+    bounded_model(|| {
+        let sleeper = Sleeper::new();
+        // As `take_place` of the backlog, under the pool's lock: is it free, and who waits for it?
+        let place = Arc::new(Mutex::new((false, false)));
+        let caller = thread::spawn({
+            let (sleeper, place) = (sleeper.clone(), place.clone());
+            move || {
+                let is_listed = {
+                    let mut place = place.lock().unwrap();
+                    place.0 = !place.1;
+                    place.1
+                };
+                if is_listed {
+                    sleeper.call();
+                }
+            }
+        });
+        let bell = std::sync::Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() });
+        sleeper.called.set_proxy(bell.clone());
+        let has_place = {
+            let mut place = place.lock().unwrap();
+            place.1 = !place.0;
+            place.0
+        };
+        if !has_place {
+            bell.wait();
+        }
+        sleeper.called.end_proxy(!has_place);
+        caller.join().unwrap();
+        assert!(!sleeper.called.take(), "a call is left over");
+    });
+}
+
+/// A pool as far as green threads are concerned that it can't have: `Pool::bring` and
+/// `Pool::relieve`, with the real quota.
+struct Hungry {
+    quota: Quota<Arc<Hungry>>,
+    /// It needs a green thread. Stands for all that is under the pool's lock.
+    needs_one: Mutex<bool>,
+    starved: AtomicBool,
+    served: Arc<Bell>,
+    is_waited_for: bool,
+}
+
+impl Hungry {
+    fn bring(this: &Arc<Hungry>) {
+        let relieved = {
+            let mut needs_one = this.needs_one.lock().unwrap();
+            if !*needs_one {
+                return;
+            }
+            if this.quota.reserve(this.is_waited_for) {
+                *needs_one = false;
+                this.served.ring();
+                return;
+            }
+            if this.starved.swap(true, Ordering::Relaxed) {
+                return;
+            }
+            this.quota.list(this.clone(), this.is_waited_for)
+        };
+        Hungry::relieve(relieved);
+    }
+
+    /// The hub does it later: so not under the lock.
+    fn relieve(relieved: Vec<Arc<Hungry>>) {
+        for pool in relieved {
+            pool.starved.store(false, Ordering::Relaxed);
+            Hungry::bring(&pool);
+        }
+    }
+}
+
+#[test]
+fn who_is_refused_a_green_thread_is_asked_again_when_one_ends() {
+    for (is_waited_for, others) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+        bounded_model(move || {
+            let quota = Quota::new(2, 1);
+            // All that it may have are there, and one ends.
+            for _ in 0..if is_waited_for { 2 } else { 1 } {
+                assert!(quota.reserve(true));
+            }
+            let pool = Arc::new(Hungry {
+                quota,
+                needs_one: Mutex::new(true),
+                starved: AtomicBool::new(false),
+                served: Bell::new(),
+                is_waited_for,
+            });
+            let ends = thread::spawn({
+                let pool = pool.clone();
+                move || Hungry::relieve(pool.quota.release())
+            });
+            // While another job of the pool asks for the same, or not.
+            let others: Vec<_> = (0..others)
+                .map(|_| {
+                    let pool = pool.clone();
+                    thread::spawn(move || Hungry::bring(&pool))
+                })
+                .collect();
+            Hungry::bring(&pool);
+            pool.served.wait();
+            ends.join().unwrap();
+            others.into_iter().for_each(|other| other.join().unwrap());
+            // Who is listed still is its own owner.
+            drop(pool.quota.release());
+        });
+    }
+}
+
+/// `Poller` of `src/green/poller.rs` for one descriptor, line by line, with a kernel that watches
+/// it for one event at a time. The hub is a thread of its own, which can do more than the real one,
+/// that shares a thread with those who wait.
+struct Poller {
+    watched: Mutex<Vec<Watch>>,
+    kernel: Mutex<Kernel>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Kernel {
+    /// What is asked for, once; zero if the descriptor is not watched.
+    armed: u32,
+    ready: u32,
+    /// The model ends.
+    over: bool,
+}
+
+struct Watch {
+    events: u32,
+    wait: Arc<Wait>,
+}
+
+struct Wait {
+    state: loom::sync::atomic::AtomicU32,
+    parking: Arc<Bell>,
+}
+
+const PENDING: u32 = 0;
+const READY: u32 = 1;
+const CLOSED: u32 = 2;
+
+impl Wait {
+    fn new() -> Arc<Wait> {
+        let state = loom::sync::atomic::AtomicU32::new(PENDING);
+        Arc::new(Wait { state, parking: Bell::new() })
+    }
+
+    fn end(&self, state: u32) {
+        let _ = self.state.compare_exchange(PENDING, state, Ordering::Relaxed, Ordering::Relaxed);
+        self.parking.ring();
+    }
+
+    /// `wait_for` between `enter` and `leave`.
+    fn park(&self) -> u32 {
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state != PENDING {
+                return state;
+            }
+            self.parking.wait();
+        }
+    }
+}
+
+impl Poller {
+    fn new() -> Arc<Poller> {
+        Arc::new(Poller {
+            watched: Mutex::new(Vec::new()),
+            kernel: Mutex::new(Kernel::default()),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn with_kernel(&self, f: impl FnOnce(&mut Kernel)) {
+        f(&mut self.kernel.lock().unwrap());
+        self.changed.notify_one();
+    }
+
+    fn arm(&self, watches: &[Watch]) {
+        let wanted = watches.iter().fold(0, |events, watch| events | watch.events);
+        self.with_kernel(|kernel| kernel.armed = wanted);
+    }
+
+    fn enter(&self, events: u32, wait: &Arc<Wait>) {
+        let mut watched = self.watched.lock().unwrap();
+        watched.push(Watch { events, wait: wait.clone() });
+        self.arm(&watched);
+    }
+
+    fn leave(&self, wait: &Arc<Wait>) {
+        self.watched.lock().unwrap().retain(|watch| !Arc::ptr_eq(&watch.wait, wait));
+    }
+
+    fn fired(&self, events: u32) {
+        let mut watched = self.watched.lock().unwrap();
+        if watched.is_empty() {
+            return;
+        }
+        let woken: Vec<Watch> =
+            watched.extract_if(.., |watch| watch.events & events != 0).collect();
+        if !watched.is_empty() {
+            self.arm(&watched);
+        }
+        drop(watched);
+        woken.iter().for_each(|watch| watch.wait.end(READY));
+    }
+
+    fn close(&self) {
+        let watches = std::mem::take(&mut *self.watched.lock().unwrap());
+        self.with_kernel(|kernel| kernel.armed = 0);
+        watches.iter().for_each(|watch| watch.wait.end(CLOSED));
+    }
+
+    /// The hub: takes events until the model is over.
+    fn turn(&self) {
+        loop {
+            let mut kernel = self.kernel.lock().unwrap();
+            let events = loop {
+                let events = kernel.armed & kernel.ready;
+                if events != 0 {
+                    break events;
+                }
+                if kernel.over {
+                    return;
+                }
+                kernel = self.changed.wait(kernel).unwrap();
+            };
+            kernel.armed = 0;
+            drop(kernel);
+            self.fired(events);
+        }
+    }
+}
+
+#[test]
+fn a_wait_for_a_descriptor_ends_when_it_is_closed() {
+    for ready in [0, 1] {
+        model_with_preemptions(2, move || {
+            let poller = Poller::new();
+            poller.with_kernel(|kernel| kernel.ready = ready);
+            let hub = thread::spawn({
+                let poller = poller.clone();
+                move || poller.turn()
+            });
+            let wait = Wait::new();
+            poller.enter(1, &wait);
+            let closer = thread::spawn({
+                let poller = poller.clone();
+                move || poller.close()
+            });
+            let ended = wait.park();
+            poller.leave(&wait);
+            assert!(ended == CLOSED || (ended == READY && ready == 1));
+            closer.join().unwrap();
+            assert!(poller.watched.lock().unwrap().is_empty());
+            poller.with_kernel(|kernel| kernel.over = true);
+            hub.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn an_event_for_one_leaves_the_others_watched() {
+    for reader_gives_up in [false, true] {
+        model_with_preemptions(2, move || {
+            let poller = Poller::new();
+            let hub = thread::spawn({
+                let poller = poller.clone();
+                move || poller.turn()
+            });
+            let writer = thread::spawn({
+                let poller = poller.clone();
+                move || {
+                    let wait = Wait::new();
+                    poller.enter(2, &wait);
+                    assert_eq!(wait.park(), READY);
+                    poller.leave(&wait);
+                }
+            });
+            let wait = Wait::new();
+            poller.enter(1, &wait);
+            poller.with_kernel(|kernel| kernel.ready = 1);
+            if !reader_gives_up {
+                assert_eq!(wait.park(), READY);
+            }
+            poller.leave(&wait);
+            poller.with_kernel(|kernel| kernel.ready = 3);
+            writer.join().unwrap();
+            poller.with_kernel(|kernel| kernel.over = true);
+            hub.join().unwrap();
+        });
+    }
+}
+
+/// `block` of `src/green/waiter.rs`, line by line, without its care for panics. A timer is over
+/// before it unparks anybody.
+fn block(parking: &Bell, timer: Option<&AtomicBool>, done: impl Fn() -> bool) -> bool {
+    loop {
+        if done() {
+            return true;
+        }
+        if timer.is_some_and(|timer| timer.load(Ordering::Relaxed)) {
+            return false;
+        }
+        parking.wait();
+    }
+}
+
+#[test]
+fn a_wait_whose_time_runs_out_as_the_value_comes_ends_once() {
+    bounded_model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(1)));
+        // All wakes of a green thread end the same park.
+        let parking = Bell::new();
+        let timer = Arc::new(AtomicBool::new(false));
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(2));
+            move || {
+                drop(slot.begin());
+                assert!(resolve(&slot, value));
+            }
+        });
+        let hub = thread::spawn({
+            let (timer, parking) = (timer.clone(), parking.clone());
+            move || {
+                timer.store(true, Ordering::Relaxed);
+                parking.ring();
+            }
+        });
+        // SAFETY: this is the one receiver.
+        unsafe {
+            if slot.register(parking.clone())
+                && !block(&parking, Some(&timer), || slot.is_ready())
+                && slot.unregister()
+                && slot.register(parking.clone())
+            {
+                // It timed out, and waits again, for as long as it takes: a wake that was meant for
+                // the first wait may come now.
+                assert!(block(&parking, None, || slot.is_ready()));
+            }
+            assert_eq!(*slot.take().expect("some wait said so").value, 2);
+        }
+        runner.join().unwrap();
+        hub.join().unwrap();
+        drop(slot);
+        assert_eq!(count.dropped(), 2);
+    });
 }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use minihuey::{Abandoned, MiniHuey, Stage, TaskError, TaskId};
 
+type Part = Mutex<HashMap<u64, Weak<Entry>>>;
+
 /// All open entries by number, in parts, for many threads open and close them.
-static OPEN: LazyLock<Vec<Mutex<HashMap<u64, Weak<Entry>>>>> =
-    LazyLock::new(|| (0..64).map(|_| Mutex::default()).collect());
+static OPEN: LazyLock<Vec<Part>> = LazyLock::new(|| (0..64).map(|_| Mutex::default()).collect());
 static NEXT: AtomicU64 = AtomicU64::new(1);
 static PROBLEMS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static DRIVERS: Mutex<Vec<(String, Arc<Place>)>> = Mutex::new(Vec::new());

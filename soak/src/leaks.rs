@@ -108,7 +108,7 @@ pub fn run(tasks: u64) {
         }
         called += BATCH;
         sizes.push(resident());
-        if (called / BATCH) % (tasks / BATCH / 10).max(1) == 0 {
+        if (called / BATCH).is_multiple_of((tasks / BATCH / 10).max(1)) {
             println!(
                 "{called} tasks in {:.1} s: {} KiB",
                 start.elapsed().as_secs_f64(),

@@ -16,14 +16,14 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use may::coroutine::Coroutine;
 use may::io::{CoIo, WaitIo, WaitIoWaker};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::lock::Mutex;
+use super::inbox::Inbox;
 use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
@@ -44,9 +44,7 @@ const MOST_TICKS: u32 = 64;
 pub(crate) struct Hub {
     /// Which worker's.
     pub(crate) index: usize,
-    inbox: Mutex<Vec<Letter>>,
-    /// The inbox is not empty. Written under its lock; a hint where it is read.
-    mail: AtomicBool,
+    inbox: Inbox<Letter>,
     /// Resumes the hub coroutine: on the calling worker, or, on another thread, on any worker. So
     /// only for its own worker, or where there is one alone.
     waker: OnceLock<WaitIoWaker>,
@@ -207,8 +205,7 @@ impl Hub {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         Ok(Hub {
             index,
-            inbox: Mutex::new(Vec::new()),
-            mail: AtomicBool::new(false),
+            inbox: Inbox::new(),
             waker: OnceLock::new(),
             is_alone: workers == 1,
             poller: Poller::of_worker(index, workers, &timer)?,
@@ -222,6 +219,7 @@ impl Hub {
         })
     }
 
+    // `tests/loom.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
     /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
         let poller = match CoIo::new(Fd(self.poller.fd())) {
@@ -241,9 +239,7 @@ impl Hub {
             self.arm();
             AT_WORK.set(false);
             // Arming may have overwritten the wake of a letter that came since the turn.
-            // ORDERING: Acquire, pairs with the Release in `post`: that store comes before the
-            // wake, and what is stored later is woken for after our arming.
-            if self.mail.load(Ordering::Acquire) {
+            if self.inbox.has_mail() {
                 continue;
             }
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
@@ -256,19 +252,10 @@ impl Hub {
 
     /// Wakes everybody who is due or was called. On the worker only.
     fn turn(&self, now: u64) {
-        // ORDERING: Relaxed, a hint: whoever posts wakes the hub afterwards, and what is in the
-        // inbox is ordered by its lock.
-        if self.mail.load(Ordering::Relaxed) {
-            let letters = {
-                let mut inbox = self.inbox.lock();
-                self.mail.store(false, Ordering::Relaxed);
-                std::mem::take(&mut *inbox)
-            };
-            for letter in letters {
-                match letter {
-                    Letter::Unpark(coroutine) => ready(&coroutine),
-                    Letter::Run(action) => action(),
-                }
+        for letter in self.inbox.take() {
+            match letter {
+                Letter::Unpark(coroutine) => ready(&coroutine),
+                Letter::Run(action) => action(),
             }
         }
         super::overflow::bury(self);
@@ -434,14 +421,7 @@ impl Hub {
     }
 
     fn post(&self, letter: Letter) {
-        let is_first = {
-            let mut inbox = self.inbox.lock();
-            inbox.push(letter);
-            // ORDERING: Release, see `run`.
-            !self.mail.swap(true, Ordering::Release)
-        };
-        // For the others the hub was woken, and has not come yet.
-        if is_first {
+        if self.inbox.post(letter) {
             watchdog::note_work();
             self.wake();
         }
@@ -457,7 +437,7 @@ impl Hub {
 
     /// Somebody of ours waits since `then` for a worker that does not come. For the watchdog.
     pub(super) fn is_wanted(&self, then: u64) -> bool {
-        self.mail.load(Ordering::Relaxed) || self.armed.load(Ordering::Relaxed) < then
+        self.inbox.has_mail() || self.armed.load(Ordering::Relaxed) < then
     }
 
     pub(super) fn thread(&self) -> libc::pid_t {

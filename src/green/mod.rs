@@ -22,8 +22,10 @@
 mod activity;
 mod arena;
 mod backlog;
+mod called;
 mod descriptor;
 mod hub;
+mod inbox;
 mod interrupt;
 mod job;
 mod lane;
@@ -35,6 +37,7 @@ mod overflow;
 pub(crate) mod panics;
 mod poller;
 mod pool;
+mod quota;
 mod runner;
 mod runtime;
 mod shared;

@@ -311,7 +311,6 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         }
         wake_by_timer(green.hub);
     }
-    else { let m=b"NOOWNER\n"; unsafe { libc::write(2, m.as_ptr().cast(), m.len()); } }
     if let Some(previous) = PREVIOUS.get() {
         // SAFETY: it was installed by generator as an SA_SIGINFO handler of this signature; it
         // gets the arguments as they came.

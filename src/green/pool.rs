@@ -401,15 +401,17 @@ impl Pool {
         match help {
             Help::None => {}
             Help::Wake(runner) => call_later(chores, runner),
-            Help::Spawn(crew) if self.reserve_green(state) => {
-                let number = state.number();
-                chores.get_or_insert_default().spawn.push((crew, number));
-            }
             Help::Spawn(crew) => {
+                let is_waited_for = Pool::is_waited_for(state);
+                if self.runtime.reserve_green(is_waited_for) {
+                    let number = state.number();
+                    chores.get_or_insert_default().spawn.push((crew, number));
+                    return Ok(());
+                }
                 state.backlog.no_help(crew);
                 // ORDERING: Relaxed: a hint for `lend`; the runtime's list is under a lock.
                 if !self.starved.swap(true, Ordering::Relaxed) {
-                    self.runtime.list_starved(self, true);
+                    self.runtime.list_starved(self, is_waited_for);
                 }
                 return Err(Starved);
             }
@@ -417,11 +419,11 @@ impl Pool {
         Ok(())
     }
 
-    /// May there be one green thread more, for this pool? Those whom somebody waits for, and the
-    /// first of a pool, may be some more than the others.
-    fn reserve_green(&self, state: &State) -> bool {
+    /// Green threads whom somebody waits for, and the first of a pool, may be some more than the
+    /// others.
+    fn is_waited_for(state: &State) -> bool {
         let is_first = state.running.len() == state.free_numbers.len() + state.offloaded;
-        self.runtime.reserve_green(is_first || state.backlog.has_urgent())
+        is_first || state.backlog.has_urgent()
     }
 
     /// There may be green threads again: looks whether one is needed.
@@ -460,7 +462,7 @@ impl Pool {
             drop(state);
             // ORDERING: Relaxed, see `bring`.
             if !self.starved.swap(true, Ordering::Relaxed) {
-                self.runtime.list_starved(&self, false);
+                self.runtime.list_without_memory(&self);
             }
         }
     }

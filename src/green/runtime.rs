@@ -2,13 +2,12 @@
 //! their stacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::Duration;
 
 use super::hub::{self, Hub};
-use super::lock::Mutex;
 use super::pool::Pool;
+use super::quota::Quota;
 use super::threads::Threads;
 use super::watch::Watch;
 use super::{overflow, panics, watchdog};
@@ -48,14 +47,8 @@ pub(crate) struct Runtime {
     /// For what is offloaded.
     pub(crate) threads: Threads,
     stack_size: usize,
-    /// How many green threads there may be; above the lower mark only for jobs that are waited
-    /// for, so that those who wait don't take the place of those that they wait for.
-    most: usize,
-    most_at_ease: usize,
-    live: AtomicUsize,
-    /// Pools that need a green thread and could not have one.
-    starved: Mutex<Vec<Weak<Pool>>>,
-    has_starved: AtomicBool,
+    /// How many green threads there may be, and the pools that could not have one.
+    quota: Quota<Weak<Pool>>,
 }
 
 /// Settings for the runtime, which is one for the whole process. See [`runtime`].
@@ -290,11 +283,7 @@ impl Runtime {
             hubs,
             threads: Threads::new(settings.offload_threads),
             stack_size,
-            most,
-            most_at_ease: most / 4 * 3,
-            live: AtomicUsize::new(0),
-            starved: Mutex::new(Vec::new()),
-            has_starved: AtomicBool::new(false),
+            quota: Quota::new(most, most / 4 * 3),
         })
     }
 
@@ -311,39 +300,27 @@ impl Runtime {
 
     /// Counts one green thread more, if there may be one.
     pub(super) fn reserve_green(&self, is_waited_for: bool) -> bool {
-        let most = if is_waited_for { self.most } else { self.most_at_ease };
-        // ORDERING: Relaxed, a count that guards nothing else.
-        self.live
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
-                (live < most).then_some(live + 1)
-            })
-            .is_ok()
+        self.quota.reserve(is_waited_for)
     }
 
     /// A green thread ended: one that could not be had may be had now.
     pub(super) fn release_green(&self) {
-        // ORDERING: SeqCst, here and in `list_starved`: either the pool is listed before this look,
-        // or it sees after it was listed that there is room.
-        self.live.fetch_sub(1, Ordering::SeqCst);
-        if self.has_starved.load(Ordering::SeqCst) {
-            self.relieve_starved();
-        }
+        self.relieve(self.quota.release());
     }
 
-    /// Has `pool` looked at again when a green thread has ended; `at_once`, too, if one ended just
-    /// now. (Not if it was memory that was missing: a second look would find as little.)
-    pub(super) fn list_starved(&self, pool: &Arc<Pool>, at_once: bool) {
-        self.starved.lock().push(Arc::downgrade(pool));
-        self.has_starved.store(true, Ordering::SeqCst);
-        if at_once && self.live.load(Ordering::SeqCst) < self.most_at_ease {
-            self.relieve_starved();
-        }
+    /// Has `pool`, which `reserve_green` refused one, looked at again when a green thread has ended,
+    /// or if one ended just now.
+    pub(super) fn list_starved(&self, pool: &Arc<Pool>, is_waited_for: bool) {
+        self.relieve(self.quota.list(Arc::downgrade(pool), is_waited_for));
     }
 
-    #[cold]
-    fn relieve_starved(&self) {
-        self.has_starved.store(false, Ordering::SeqCst);
-        let starved = std::mem::take(&mut *self.starved.lock());
+    /// As `list_starved`, if it was memory that was missing.
+    pub(super) fn list_without_memory(&self, pool: &Arc<Pool>) {
+        self.quota.list_for_later(Arc::downgrade(pool));
+    }
+
+    #[inline]
+    fn relieve(&self, starved: Vec<Weak<Pool>>) {
         for pool in starved {
             // Not here: whoever ends may be in the middle of something.
             if let (Some(pool), Some(hub)) = (pool.upgrade(), self.hubs.first()) {
@@ -358,9 +335,7 @@ impl Runtime {
         &'static self,
         body: impl FnOnce(&'static Hub, (usize, usize)) -> Left + Send + 'static,
     ) -> Result<(), String> {
-        // ORDERING: Relaxed: it frees nothing that others could not have.
-        self.spawn_counted(self.stack_size, body)
-            .inspect_err(|_| _ = self.live.fetch_sub(1, Ordering::Relaxed))
+        self.spawn_counted(self.stack_size, body).inspect_err(|_| self.quota.undo())
     }
 
     /// Makes a green thread with a stack of `size` bytes, in whole pages, in place of the calling
@@ -426,8 +401,8 @@ impl Runtime {
         &'static self,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), String> {
-        // ORDERING: Relaxed, a count. The few services of the library know no limit.
-        self.live.fetch_add(1, Ordering::Relaxed);
+        // The few services of the library know no limit.
+        self.quota.add();
         self.spawn_reserved(move |hub, stack| {
             let green = super::Green::adopt(hub, None, stack);
             overflow::enter(&green);

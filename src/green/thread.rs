@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use may::coroutine::Coroutine;
 
+use super::called::Called;
 use super::hub::{self, Hub};
-use super::lock::Mutex;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
@@ -22,13 +22,10 @@ pub(crate) struct Green {
     pub(crate) hub: &'static Hub,
     /// If it runs tasks for a pool: which, and what it has there.
     pub(crate) member: Option<Member>,
-    /// What [`Green::sleep_until_called`] waits for.
-    called: AtomicBool,
+    /// What [`Green::sleep_until_called`] waits for, or an OS thread that runs a part of it.
+    called: Called<Bell>,
     /// Somebody ended a job that it runs; see `interrupt`. Changed under the pool's lock.
     pub(super) interrupted: AtomicBool,
-    /// An OS thread that waits for it in this one's name: see [`Green::sleep_until_called_as`].
-    proxy: Mutex<Option<Arc<Bell>>>,
-    has_proxy: AtomicBool,
     /// It is in the registry of `overflow`, until its end.
     pub(super) registered: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
@@ -67,10 +64,8 @@ impl Green {
             coroutine: may::coroutine::current(),
             hub,
             member,
-            called: AtomicBool::new(false),
+            called: Called::new(),
             interrupted: AtomicBool::new(false),
-            proxy: Mutex::new(None),
-            has_proxy: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             stack_bottom,
             stack_size,
@@ -187,20 +182,13 @@ impl Green {
 
     /// Parks until somebody else's [`Green::call`], which may have come before.
     pub(super) fn sleep_until_called(&self) {
-        // ORDERING: Acquire, pairs with the Release in `call`.
-        while !self.called.swap(false, Ordering::Acquire) {
+        while !self.called.take() {
             self.park();
         }
     }
 
     pub(super) fn call(&self) {
-        // ORDERING: Release, so that what the caller did before is seen by whom it calls.
-        self.called.store(true, Ordering::Release);
-        // ORDERING: Relaxed: the proxy listed this green thread, under the pool's lock, after it
-        // had set this, and whoever calls found it there.
-        if self.has_proxy.load(Ordering::Relaxed)
-            && let Some(proxy) = self.proxy.lock().take()
-        {
+        if let Some(proxy) = self.called.call() {
             proxy.ring();
         }
         self.unpark();
@@ -209,8 +197,7 @@ impl Green {
     /// An OS thread that runs a part of this green thread, which is parked, is to be called in
     /// its place. To be told before the green thread is listed anywhere.
     pub(super) fn set_proxy(&self, bell: Arc<Bell>) {
-        *self.proxy.lock() = Some(bell);
-        self.has_proxy.store(true, Ordering::Relaxed);
+        self.called.set_proxy(bell);
     }
 
     /// Takes back what `set_proxy` said, unless it was called: then that call is spent here.
@@ -218,9 +205,7 @@ impl Green {
     pub(super) fn end_proxy(&self, bell: &Bell, wait: bool) {
         if wait {
             bell.wait();
-            self.called.store(false, Ordering::Relaxed);
         }
-        self.proxy.lock().take();
-        self.has_proxy.store(false, Ordering::Relaxed);
+        self.called.end_proxy(wait);
     }
 }

@@ -17,12 +17,12 @@ pub struct Field {
 }
 
 const SECOND: Field = Field { place: 0, low: 0, high: 59, names: "" };
-const MINUTE: Field = Field { place: 1, low: 0, high: 59, names: "" };
+pub const MINUTE: Field = Field { place: 1, low: 0, high: 59, names: "" };
 pub const HOUR: Field = Field { place: 2, low: 0, high: 23, names: "" };
-const DAY: Field = Field { place: 3, low: 1, high: 31, names: "" };
-const MONTH: Field =
+pub const DAY: Field = Field { place: 3, low: 1, high: 31, names: "" };
+pub const MONTH: Field =
     Field { place: 4, low: 1, high: 12, names: "jan feb mar apr may jun jul aug sep oct nov dec" };
-const DAY_OF_WEEK: Field =
+pub const DAY_OF_WEEK: Field =
     Field { place: 5, low: 0, high: 6, names: "sun mon tue wed thu fri sat" };
 
 fn utc(text: &str) -> DateTime<Utc> {

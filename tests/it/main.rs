@@ -4,6 +4,7 @@ mod awaiting;
 mod calls;
 mod cancel;
 mod channel;
+mod clocks;
 mod connections;
 mod crontab;
 mod failures;

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::green::Mutex;
 
 use super::super::{Green, Waited, Waiter, block_uninterrupted, block_until, overflow, panics};
 use super::permits::Permits;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use parking_lot::Mutex;
+use crate::green::Mutex;
 
 use super::super::{Waited, Waiter, block_until, overflow};
 use super::acquire::caller;

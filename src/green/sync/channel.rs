@@ -36,11 +36,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::green::Mutex;
 #[doc(no_inline)]
 pub use crossbeam_channel::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
-use parking_lot::Mutex;
 
 use super::super::{Waiter, block_until, overflow};
 use super::acquire::caller;

@@ -44,7 +44,7 @@ use crate::clock::deadline;
 /// # Ok::<(), minihuey::TaskError>(())
 /// ```
 pub struct Condvar {
-    waiting: parking_lot::Mutex<WaitList<Waiter>>,
+    waiting: crate::green::Mutex<WaitList<Waiter>>,
 }
 
 /// How a wait with a limit ended.
@@ -61,7 +61,7 @@ impl WaitTimeoutResult {
 impl Condvar {
     /// One that nobody waits at.
     pub const fn new() -> Condvar {
-        Condvar { waiting: parking_lot::Mutex::new(WaitList::new()) }
+        Condvar { waiting: crate::green::Mutex::new(WaitList::new()) }
     }
 
     /// Unlocks the guard's mutex, waits for a notification, and locks it again.

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::green::Mutex;
 
 use super::super::{Waited, Waiter, overflow};
 use super::permits::{MAX_PERMITS, Permits};

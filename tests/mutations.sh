@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Breaks the library in one place after another, in a copy, and expects the test that is there for it
+# to fail. With an argument: only those mutations whose name contains it. Takes some minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+here=$PWD
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
+export RUST_BACKTRACE=0
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+only=${1:-}
+survived=0
+tried=0
+
+# mutate NAME FILE PERL-SUBSTITUTION TEST [FILTER]
+mutate() {
+    local name=$1 file=$2 change=$3 test=$4 filter=${5:-}
+    [[ $name == *"$only"* ]] || return 0
+    tried=$((tried + 1))
+    cp -a Cargo.toml Cargo.lock README.md benches crontab examples macros realworld src tests "$copy"
+    perl -0pi -e "$change" "$copy/$file"
+    if cmp -s "$file" "$copy/$file"; then
+        echo "STALE    $name: nothing to change in $file"
+        survived=$((survived + 1))
+        return
+    fi
+    # cargo goes by the time of a file, and cp keeps it.
+    touch "$copy/$file"
+    local package=()
+    [[ $test == nearly_valid ]] && package=(-p minihuey-crontab)
+    if ! (cd "$copy" && cargo test -q --locked "${package[@]}" --test "$test" --no-run) \
+        >"$copy/log" 2>&1; then
+        echo "BROKEN   $name: does not compile"
+        tail -20 "$copy/log"
+        survived=$((survived + 1))
+    elif (cd "$copy" && timeout 120 cargo test -q --locked "${package[@]}" --test "$test" -- \
+        --test-threads=1 $filter) >"$copy/log" 2>&1; then
+        echo "SURVIVED $name"
+        survived=$((survived + 1))
+    else
+        echo "killed   $name"
+    fi
+}
+
+cell=src/slot/cell.rs
+publish=a_value_reaches_who_waits_for_it
+mutate "slot: publish only acquires" $cell \
+    's/fetch_or\(READY, Ordering::AcqRel\)/fetch_or(READY, Ordering::Acquire)/' loom $publish
+mutate "slot: publish only releases" $cell \
+    's/fetch_or\(READY, Ordering::AcqRel\)/fetch_or(READY, Ordering::Release)/' loom $publish
+mutate "slot: register only acquires" $cell \
+    's/fetch_or\(WAITING, Ordering::AcqRel\)/fetch_or(WAITING, Ordering::Acquire)/' loom $publish
+
+shared=an_objects_last_owner_sees
+mutate "shared: the last owner's drop only releases" src/green/shared.rs \
+    's/fetch_sub\(1, Ordering::AcqRel\)/fetch_sub(1, Ordering::Release)/' loom $shared
+
+mutate "inbox: the flag is cleared after the lock" src/green/inbox.rs \
+    's/(let mut letters = self.letters.lock\(\);\s+)(\/\/ Under[^\n]*\s+)self.mail.store\(false, Ordering::Relaxed\);\s+std::mem::take\(&mut \*letters\)/let taken = std::mem::take(&mut *self.letters.lock());\n        self.mail.store(false, Ordering::Relaxed);\n        taken/' \
+    loom no_letter_is_left
+mutate "hub: no look at the mail after arming" tests/loom.rs \
+    's/if self.inbox.has_mail\(\)/if false/' loom no_letter_is_left
+
+mutate "called: call does not release" src/green/called.rs \
+    's/self.called.store\(true, Ordering::Release\)/self.called.store(true, Ordering::Relaxed)/' \
+    loom who_is_called
+mutate "called: take does not acquire" src/green/called.rs \
+    's/self.called.load\(Ordering::Acquire\)/self.called.load(Ordering::Relaxed)/' loom who_is_called
+mutate "called: a wait for any wake" tests/loom.rs \
+    's/while !self.called.take\(\) \{\s+self.parking.wait\(\);/if !self.called.take() {\n            self.parking.wait();/' \
+    loom who_is_called
+mutate "called: the proxy leaves its call" src/green/called.rs \
+    's/if was_called \{/if was_called \&\& false {/' loom a_call_to_a_proxy
+
+quota=who_is_refused_a_green_thread
+mutate "quota: no fence in release" src/green/quota.rs \
+    's/(fetch_sub\(1, Ordering::Relaxed\);\s+)fence\(Ordering::SeqCst\);/$1/' loom $quota
+mutate "quota: no fence in list" src/green/quota.rs \
+    's/(see `release`.\s+)fence\(Ordering::SeqCst\);/$1/' loom $quota
+mutate "quota: the lower mark for whoever asks" src/green/quota.rs \
+    's/let has_room = (.*?)self.limit\(is_waited_for\)/let _ = is_waited_for;\n        let has_room = $1self.most_at_ease/s' loom $quota
+
+mutate "poller: the unpark before the state" tests/loom.rs \
+    's/(let _ = self.state.compare_exchange[^;]*;)\s+self.parking.ring\(\);/self.parking.ring();\n        $1/' \
+    loom a_wait_for_a_descriptor
+mutate "poller: those who are left are not armed for" tests/loom.rs \
+    's/if !watched.is_empty\(\) \{\s+self.arm/if false {\n            self.arm/' loom an_event_for_one
+mutate "block: any wake is taken for one's own" tests/loom.rs \
+    's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
+    loom a_wait_whose_time
+
+backlog=work_is_done_even_if
+mutate "backlog: a runner rests without being listed" src/green/backlog.rs \
+    's/self.crews\[crew\].idle.push\(me.clone\(\)\);/let _ = me;/' loom $backlog
+mutate "lane: a place beyond the limit" src/green/lane.rs \
+    's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
+    loom offloaded_work_that_waits
+
+mutate "clock: what the gap skipped is not made up for" src/crontab/summer_time.rs \
+    's/expected < shown && calendar/false \&\& expected < shown \&\& calendar/' it clocks::in_a_whole_year
+mutate "clock: what is shown again fires again" src/crontab/summer_time.rs \
+    's/if matches && shown_before\(clock, at\).is_none\(\)/if matches/' it clocks::in_a_whole_year
+mutate "clock: small steps back add up" src/scheduler.rs \
+    's/            state.last_wall = Some\(last\);\n            return;/            return;/' \
+    it clocks::a_clock_put_back
+mutate "clock: one that is set back far is waited for" src/scheduler.rs \
+    's/TimeDelta::hours\(3\)/TimeDelta::hours(5)/' it clocks::a_clock_put_back
+mutate "clock: the last missed firing runs late" src/periodic.rs \
+    's/look.fires.take_if\(\|due\| now - \*due >= MINUTE\)/look.fires.take_if(|due| now - *due >= MINUTE * 90)/' \
+    it clocks::a_clock_put_forward
+
+mutate "crontab: the longest step is refused" crontab/src/parse.rs \
+    's/step if step <= last - first/step if step < last - first/' nearly_valid
+mutate "crontab: a week that wraps is refused" crontab/src/parse.rs \
+    's/Ok\(\(first, last \+ 7\)\)/Err(Fault::Backwards { first, last })/' nearly_valid
+mutate "crontab: a long run is printed too long" crontab/src/print.rs \
+    's/Some\(\(first, first \+ length - 1\)\)/Some((first, first + length - 1 + u32::from(length > 4)))/' \
+    nearly_valid
+
+echo "$tried tried, $survived not killed"
+((survived == 0))
