@@ -4,6 +4,7 @@ mod awaiting;
 mod calls;
 mod cancel;
 mod crontab;
+mod endings;
 mod failures;
 mod green;
 mod groups;

@@ -1,6 +1,7 @@
 //! Patched calls, each in a process of its own.
 
 use std::io::Read;
+use std::net::ToSocketAddrs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +112,35 @@ fn a_coroutine_that_may_cancels_fails_in_its_call() {
         unsafe { coroutine.coroutine().cancel() };
         assert_eq!(received.recv_timeout(LIMIT).unwrap(), Some(libc::ECANCELED));
         drop(here);
+    });
+}
+
+#[test]
+#[allow(unsafe_code, reason = "may's own `spawn` is unsafe")]
+fn a_coroutine_that_may_has_cancelled_looks_names_up_and_yields_without_unwinding_through_c() {
+    let name = "patched::a_coroutine_that_may_has_cancelled_looks_names_up_and_yields_without_\
+                unwinding_through_c";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("first");
+        huey.task("start", || ()).call(()).get().unwrap();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let (sender, received) = mpsc::channel();
+        let is_cancelled = cancelled.clone();
+        let body = move || {
+            while !is_cancelled.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            thread::yield_now();
+            sender.send(("localhost", 1).to_socket_addrs().is_err()).unwrap();
+        };
+        // SAFETY: it does not use thread-locals, nor much of its stack.
+        let coroutine =
+            unsafe { may::coroutine::Builder::new().stack_size(0x10000).spawn(body).unwrap() };
+        // SAFETY: it holds nothing that its end would leave behind.
+        unsafe { coroutine.coroutine().cancel() };
+        cancelled.store(true, Ordering::SeqCst);
+        assert!(received.recv_timeout(LIMIT).unwrap());
     });
 }
 
