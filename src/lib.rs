@@ -158,7 +158,7 @@
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · interrupt;
+//!                   lobby · lock · interrupt;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
