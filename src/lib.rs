@@ -168,7 +168,7 @@
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · interrupt;
+//!                   lobby · lock · interrupt · poller · called · inbox · quota;
 //!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time

@@ -115,6 +115,7 @@ thread_local! {
 }
 
 /// The hub's own code runs on this thread.
+#[cfg(feature = "monkey")]
 pub(crate) fn is_at_work() -> bool {
     AT_WORK.get()
 }

@@ -19,9 +19,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::timerfd::TimerFd;
 
 use super::lock::Mutex;
-use super::overflow;
 use super::thread::{Green, sheltered};
 use super::waiter::{Waited, block_or_interrupted};
+use super::{overflow, panics};
 
 /// The timer's events carry this instead of a descriptor.
 const TIMER: u64 = u64::MAX;
@@ -114,17 +114,21 @@ impl Poller {
         let mut watched = self.watched.lock();
         // Nobody, if the wait was given up.
         let Some(watches) = watched.get_mut(&fd) else { return };
-        let woken: Vec<Watch> =
+        let mut woken: Vec<Watch> =
             watches.extract_if(.., |watch| (watch.events | ALWAYS) & events != 0).collect();
+        let mut refused = None;
         if watches.is_empty() {
             watched.remove(&fd);
         } else if let Err(errno) = self.arm(fd, watches) {
             // It can't be watched any more: its waiters will find out why.
-            log::debug!("descriptor {fd} can't be watched: {errno}");
-            let left = watched.remove(&fd).unwrap_or_default();
-            left.iter().for_each(|watch| watch.wait.end(READY));
+            refused = Some(errno);
+            woken.extend(watched.remove(&fd).unwrap_or_default());
         }
         drop(watched);
+        // Without the lock: a logger may close a descriptor.
+        if let Some(errno) = refused {
+            panics::contain(|| log::debug!("descriptor {fd} can't be watched: {errno}"));
+        }
         woken.iter().for_each(|watch| watch.wait.end(READY));
     }
 

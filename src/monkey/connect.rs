@@ -156,7 +156,7 @@ pub unsafe extern "C" fn accept4(
     }
     // Somebody else may take the connection before this call does, which then would block.
     if descriptors::is_contested(fd) || green::has_several_workers() {
-        return elsewhere(call);
+        return elsewhere(-1, call);
     }
     call()
 }

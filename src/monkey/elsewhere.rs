@@ -1,6 +1,7 @@
 //! Calls that can only block: in a green thread they are left to an OS thread.
 
 use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::gate::{self, Caller};
 use super::raw;
@@ -20,16 +21,20 @@ impl<T: Copy> Lent<T> {
     }
 }
 
-/// Makes `call` on an OS thread if the caller is a green one, with its errno brought back.
-pub fn elsewhere(call: impl Fn() -> c_int) -> c_int {
+/// Makes `call` on an OS thread if the caller is a green one, with its errno brought back. If `may`
+/// cancels that meanwhile, which must not unwind through a C function, it gives `cancelled`.
+pub fn elsewhere(cancelled: c_int, call: impl Fn() -> c_int) -> c_int {
     if gate::is_open()
         && let Caller::Green(_) = gate::caller()
     {
         let call = Lent(&call);
-        let (done, errno) = green::offload(move || {
+        let work = move || {
             let call = call.get();
             (call(), raw::errno())
-        });
+        };
+        // What C gives can't be half done.
+        let (done, errno) = catch_unwind(AssertUnwindSafe(|| green::offload(work)))
+            .unwrap_or((cancelled, libc::ECANCELED));
         raw::fail::<c_int>(errno);
         return done;
     }

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn getaddrinfo(
     // SAFETY: that is the type of the function of that name.
     let next: GetAddrInfo = unsafe { mem::transmute(next) };
     // SAFETY: the caller's promise.
-    elsewhere(|| unsafe { next(node, service, hints, found) })
+    elsewhere(libc::EAI_SYSTEM, || unsafe { next(node, service, hints, found) })
 }
 
 /// As `getnameinfo` in C.
@@ -66,5 +66,7 @@ pub unsafe extern "C" fn getnameinfo(
     // SAFETY: that is the type of the function of that name.
     let next: GetNameInfo = unsafe { mem::transmute(next) };
     // SAFETY: the caller's promise.
-    elsewhere(|| unsafe { next(address, address_len, host, host_len, service, service_len, flags) })
+    elsewhere(libc::EAI_SYSTEM, || unsafe {
+        next(address, address_len, host, host_len, service, service_len, flags)
+    })
 }

@@ -10,9 +10,20 @@ use super::gate::{self, Patience, Waited};
 use super::parts::{self, Parts};
 use super::raw;
 
+/// What failed would have blocked. If what it did not wait for is a connection that it began
+/// (MSG_FASTOPEN), that must not be begun again.
+fn would_have_blocked(flags: &mut c_int) -> bool {
+    match raw::errno() {
+        libc::EINPROGRESS => *flags &= !libc::MSG_FASTOPEN,
+        libc::EAGAIN => {}
+        _ => return false,
+    }
+    true
+}
+
 /// Sends `parts` and, the first time, whatever else is in `message`. `as_it_was` makes the call
 /// with what is left and the program's own flags.
-fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, flags: c_int) -> ssize_t {
+fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, mut flags: c_int) -> ssize_t {
     let mut patience = Patience::to_send(fd);
     let mut sent = 0;
     loop {
@@ -34,7 +45,7 @@ fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, flags: c_int) -> ssi
                 return sent;
             }
             continue;
-        } else if raw::errno() != libc::EAGAIN {
+        } else if !would_have_blocked(&mut flags) {
             raw::errno()
         } else {
             match patience.wait() {
@@ -56,14 +67,14 @@ fn send_one(
     fd: c_int,
     buffer: *const c_void,
     len: size_t,
-    flags: c_int,
+    mut flags: c_int,
     (address, address_len): (*const sockaddr, socklen_t),
 ) -> ssize_t {
     // SAFETY: the promise of the caller of the C function.
     let first =
         unsafe { raw::sendto(fd, buffer, len, flags | libc::MSG_DONTWAIT, address, address_len) };
     // In most cases that was all.
-    if first == len as ssize_t || (first < 0 && raw::errno() != libc::EAGAIN) {
+    if first == len as ssize_t || (first < 0 && !would_have_blocked(&mut flags)) {
         return first;
     }
     let mut part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];

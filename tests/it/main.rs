@@ -7,6 +7,7 @@ mod channel;
 mod clocks;
 mod connections;
 mod crontab;
+mod endings;
 mod failures;
 mod green;
 mod groups;

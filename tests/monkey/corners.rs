@@ -136,6 +136,30 @@ fn to_write_parts_to_a_full_pipe_waits_while_others_run() {
 }
 
 #[test]
+fn to_connect_by_sending_waits_for_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sent = in_green(move || unsafe {
+        let fresh = libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_port = port.to_be();
+        address.sin_addr.s_addr = u32::from(std::net::Ipv4Addr::LOCALHOST).to_be();
+        let (at, len) = ((&raw const address).cast(), size_of_val(&address) as libc::socklen_t);
+        let bytes = b"hello";
+        let flags = libc::MSG_FASTOPEN;
+        let sent = libc::sendto(fresh, bytes.as_ptr().cast(), bytes.len(), flags, at, len);
+        let gave = (sent, if sent < 0 { errno() } else { 0 });
+        libc::close(fresh);
+        gave
+    });
+    assert_eq!(sent, (5, 0));
+    let mut text = String::new();
+    listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hello");
+}
+
+#[test]
 fn to_poll_more_descriptors_than_there_may_be_is_refused() {
     let gave = in_green(|| {
         let mut asked = pollfd { fd: -1, events: 0, revents: 0 };

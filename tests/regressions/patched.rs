@@ -1,7 +1,8 @@
 //! Patched calls, each in a process of its own.
 
-use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::io::{Read, Write};
+use std::net::ToSocketAddrs;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -111,6 +112,95 @@ fn a_coroutine_that_may_cancels_fails_in_its_call() {
         unsafe { coroutine.coroutine().cancel() };
         assert_eq!(received.recv_timeout(LIMIT).unwrap(), Some(libc::ECANCELED));
         drop(here);
+    });
+}
+
+#[test]
+#[allow(unsafe_code, reason = "may's own `spawn` is unsafe")]
+fn a_coroutine_that_may_has_cancelled_looks_names_up_and_yields_without_unwinding_through_c() {
+    let name = "patched::a_coroutine_that_may_has_cancelled_looks_names_up_and_yields_without_\
+                unwinding_through_c";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("first");
+        huey.task("start", || ()).call(()).get().unwrap();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let (sender, received) = mpsc::channel();
+        let is_cancelled = cancelled.clone();
+        let body = move || {
+            while !is_cancelled.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            thread::yield_now();
+            sender.send(("localhost", 1).to_socket_addrs().is_err()).unwrap();
+        };
+        // SAFETY: it does not use thread-locals, nor much of its stack.
+        let coroutine =
+            unsafe { may::coroutine::Builder::new().stack_size(0x10000).spawn(body).unwrap() };
+        // SAFETY: it holds nothing that its end would leave behind.
+        unsafe { coroutine.coroutine().cancel() };
+        cancelled.store(true, Ordering::SeqCst);
+        assert!(received.recv_timeout(LIMIT).unwrap());
+    });
+}
+
+/// Opens and closes a file with each record, as one might that writes to a file of today's name.
+struct Opens;
+
+static LOGGED: AtomicBool = AtomicBool::new(false);
+
+impl log::Log for Opens {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        drop(std::fs::File::open("/dev/null"));
+        if record.args().to_string().contains("can't be watched") {
+            LOGGED.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_logger_that_closes_a_file_does_not_stop_the_hub() {
+    child::run("patched::a_logger_that_closes_a_file_does_not_stop_the_hub", || {
+        monkey::patch_all().unwrap();
+        log::set_logger(&Opens).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let copy = there.try_clone().unwrap();
+        let fd = there.into_raw_fd();
+        let huey = MiniHuey::new("two ways");
+        let (sender, received) = mpsc::channel();
+        let begins = sender.clone();
+        let reads = huey.task("read", move || {
+            begins.send(()).unwrap();
+            // SAFETY: the buffer is as long as it says.
+            unsafe { libc::recv(fd, [0_u8; 9].as_mut_ptr().cast(), 9, 0) }
+        });
+        let writes = huey.task("write", move || {
+            // It is too much for the socket's buffer.
+            let bytes = vec![0_u8; 1 << 24];
+            sender.send(()).unwrap();
+            // SAFETY: the buffer is as long as it says.
+            unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), 0) }
+        });
+        let mut reading = reads.call(());
+        let mut writing = writes.call(());
+        received.recv_timeout(LIMIT).unwrap();
+        received.recv_timeout(LIMIT).unwrap();
+        thread::sleep(Duration::from_millis(100));
+        // Behind the back of the library; the copy keeps the socket open, and watched.
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(libc::SYS_close, fd) };
+        here.write_all(b"x").unwrap();
+        reading.get_timeout(LIMIT).unwrap();
+        writing.get_timeout(LIMIT).unwrap();
+        assert!(LOGGED.load(Ordering::SeqCst));
+        drop((here, copy));
     });
 }
 
