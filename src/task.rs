@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{self, End, Job, JobRef, Ran, TaskMeta, panics};
+use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
 use crate::slot::states::{CANCELLED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Slot};
@@ -116,6 +116,10 @@ where
             std::thread::yield_now();
         }
         self.resolve_for_it(fate, Err(error))
+    }
+
+    fn doom(&self, proof: &Dead) {
+        Slot::doom(self, proof);
     }
 
     #[inline]

@@ -59,6 +59,9 @@ pub(crate) trait Job: Send + Sync {
     /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
     /// has a value, or another end, already. If it has begun, it runs on: see `interrupt`.
     fn abandon(&self, end: End) -> bool;
+    /// Decides that `abandon` with `StackOverflow` will tell how it ends, and nothing else, unless
+    /// something has.
+    fn doom(&self, proof: &Dead);
     /// How it ends, if `abandon` says so, and not what it does itself.
     fn abandoned(&self) -> Option<Ran>;
     /// Some runner has it, it was taken out of the backlog, or it is kept back until it is due. For

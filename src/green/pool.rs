@@ -626,6 +626,9 @@ impl Pool {
         let mut dead = Vec::new();
         for number in member.inline.lock().drain(..).chain([member.number]) {
             if let Some(job) = &state.running[number] {
+                // Before the books say how it ended: what else might end it comes too late now.
+                // SAFETY: the job began in the runner that is being buried.
+                job.doom(&unsafe { Dead::new() });
                 let ran = job.abandoned().unwrap_or(Ran::Failed);
                 dead.extend(self.settle(&mut state, number, ran, &mut chores));
             }

@@ -101,19 +101,32 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         true
     }
 
-    /// Decides the value in place of a runner that died at whatever it was doing: what of the work
-    /// or of a value is here, is leaked. Gives false, and drops the value, if it was ready before
-    /// or somebody else ends it; and the waiter to wake.
+    /// Decides the value in place of a runner that died at whatever it was doing, so that nobody
+    /// ends it otherwise from here on. Gives false if it was ready before or somebody else ends it.
     ///
     /// # Safety
     /// Whoever took the work out to run it, and whoever `decide` gave true, will never run again.
-    pub(crate) unsafe fn publish_for_the_dead(&self, value: T) -> (bool, Option<W>) {
+    pub(crate) unsafe fn decide_for_the_dead(&self) -> bool {
         let unless_ended = |state| (state & (READY | FATE) == 0).then_some(state | BEGUN | DECIDED);
         // ORDERING: Acquire for READY, as elsewhere; the rest by the one thread that is left.
         if self.state.fetch_update(Ordering::Acquire, Ordering::Acquire, unless_ended).is_err() {
-            return (false, None);
+            return false;
         }
         self.vacant.store(true, Ordering::Release);
+        true
+    }
+
+    /// Publishes the value in place of a dead runner: what of the work or of a value is here, is
+    /// leaked. Gives false, and drops the value, if it was ready before or somebody else ends it;
+    /// and the waiter to wake.
+    ///
+    /// # Safety
+    /// As for `decide_for_the_dead`, which may have been called before; and only once.
+    pub(crate) unsafe fn publish_for_the_dead(&self, value: T) -> (bool, Option<W>) {
+        // SAFETY: the caller's promise is the same.
+        if !unsafe { self.decide_for_the_dead() } {
+            return (false, None);
+        }
         // SAFETY: of those who might publish, the runner is dead, and any other sets FATE.
         (true, unsafe { self.publish(value) })
     }

@@ -196,6 +196,12 @@ impl<H, F, T> Slot<H, F, T> {
         true
     }
 
+    /// Decides that nobody but `bury` brings the value, if nobody does or has done so already.
+    pub(crate) fn doom(&self, _proof: &Dead) {
+        // SAFETY: that is what the proof says.
+        unsafe { self.decide_for_the_dead() };
+    }
+
     /// Decides the value in place of a runner that is dead, and wakes whoever waits for it.
     pub(crate) fn bury(&self, value: T, _proof: Dead) -> bool {
         // SAFETY: that is what the proof says.
