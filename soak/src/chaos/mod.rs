@@ -1,0 +1,147 @@
+//! Chaos: threads that call, wait, cancel, stop and start at random, tasks that do the same, and
+//! one that looks whether anybody waits for too long.
+
+mod driver;
+mod echo;
+mod node;
+mod world;
+
+use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::world::world;
+use crate::account;
+
+/// Settings of a run.
+pub struct Chaos {
+    pub time: Duration,
+    pub seed: u64,
+    pub workers: usize,
+    /// Who waits for longer than this was not woken.
+    pub bound: Duration,
+}
+
+pub fn run(chaos: &Chaos) {
+    let Chaos { time, seed, workers, bound } = *chaos;
+    println!("chaos on {workers} worker(s) for {time:?}; again with --seed {seed}");
+    // With a stack as in release: tasks do nothing deep but overflow it.
+    let runtime = minihuey::runtime().workers(workers).stack_size(256 * 1024);
+    runtime.start().expect("nothing was started before");
+    minihuey::monkey::patch_all().expect("it is linked into the program");
+    world::make(echo::start().expect("there is a port"));
+
+    let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let start = Instant::now();
+    let mut drivers = driver::start(seed, stop);
+    let mut next_line = Duration::from_secs(10);
+    while start.elapsed() < time && account::problems() == 0 {
+        thread::sleep(Duration::from_millis(200));
+        fail_if_overdue(bound);
+        world().visit_graves();
+        if start.elapsed() > next_line {
+            report(start);
+            next_line += Duration::from_secs(10);
+        }
+    }
+    stop.store(true, SeqCst);
+    let deadline = Instant::now() + bound;
+    // What drivers and tasks still hold is let go, then all is settled.
+    while !drivers.iter().all(|driver| driver.is_finished()) {
+        pause(bound, deadline, "a driver does not end");
+    }
+    for driver in drivers.drain(..) {
+        if driver.join().is_err() {
+            account::problem("a driver panicked".to_owned());
+        }
+    }
+    while let Some(call) = world().collect() {
+        drop(call);
+    }
+    while account::open() > 0 {
+        while let Some(call) = world().collect() {
+            drop(call);
+        }
+        pause(bound, deadline, "something is never settled");
+    }
+    settle(deadline);
+    report(start);
+    for family in &world().families {
+        println!("  {}: {}", family.tally.huey, family.tally);
+    }
+    if account::problems() > 0 {
+        eprintln!(
+            "{} problem(s); again with --seed {seed} --workers {workers}",
+            account::problems()
+        );
+        exit(1);
+    }
+    println!("the books balance");
+}
+
+/// All books must agree: those of hueys that are gone, and those that are shut down now.
+fn settle(deadline: Instant) {
+    loop {
+        let differ = world().visit_graves();
+        if differ.is_empty() && world().graves() == 0 {
+            break;
+        }
+        if Instant::now() > deadline {
+            differ.into_iter().for_each(account::problem);
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    for family in &world().families {
+        let huey = &family.huey;
+        match huey.shutdown(deadline.saturating_duration_since(Instant::now())) {
+            Ok(abandoned) if abandoned.is_empty() => {}
+            other => account::problem(format!("shutdown: {other:?}")),
+        }
+        loop {
+            match family.tally.compare(huey) {
+                Ok(()) => break,
+                Err(how) if Instant::now() > deadline => {
+                    account::problem(how);
+                    break;
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+fn pause(bound: Duration, deadline: Instant, what: &str) {
+    fail_if_overdue(bound);
+    if Instant::now() > deadline {
+        fail(what);
+    }
+    thread::sleep(Duration::from_millis(10));
+}
+
+fn fail_if_overdue(bound: Duration) {
+    if let Some(who) = account::overdue(bound) {
+        fail(&format!("for more than {bound:?}: {who}"));
+    }
+}
+
+/// Says who waits for what, and ends the process.
+fn fail(what: &str) -> ! {
+    eprintln!("PROBLEM: {what}\n{}", account::dump());
+    for family in &world().families {
+        eprintln!("{}: {}\n  {:?}", family.tally.huey, family.tally, family.huey.stats());
+    }
+    world().visit_graves().iter().for_each(|grave| eprintln!("{grave}"));
+    exit(1);
+}
+
+fn report(start: Instant) {
+    let calls: u64 = world().families.iter().map(|family| family.tally.calls()).sum();
+    println!(
+        "{:4.0} s: {calls} calls to those that stay, {} that came and went; {} open",
+        start.elapsed().as_secs_f64(),
+        world().mortals.load(SeqCst),
+        account::open()
+    );
+}

@@ -1,0 +1,129 @@
+//! Chaos, leaks and limits: what minihuey must survive, with books kept outside of it.
+//!
+//! `cargo run --release -p minihuey-soak -- short` runs all of it for some minutes, as CI does;
+//! `-- long` for longer. See `--help` for the parts.
+
+#![deny(unsafe_code)]
+
+mod account;
+mod chaos;
+mod leaks;
+mod limits;
+mod random;
+
+use std::panic;
+use std::process::{Command, exit};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+#[derive(Parser)]
+#[command(about)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Everything at once, at random, until the time is over; then the books must balance.
+    Chaos {
+        #[arg(long, default_value_t = 0.0)]
+        minutes: f64,
+        #[arg(long, default_value_t = 0.0)]
+        seconds: f64,
+        /// Repeats the decisions of an earlier run; their order in time is the machine's.
+        #[arg(long)]
+        seed: Option<u64>,
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
+        /// Seconds after which whoever waits has been forgotten.
+        #[arg(long, default_value_t = 60.0)]
+        bound: f64,
+    },
+    /// Many tasks of all kinds: what the process keeps of them must not grow.
+    Leaks {
+        #[arg(long, default_value_t = 10_000_000)]
+        tasks: u64,
+    },
+    /// What the system refuses: each in a process of its own; all of them without a name.
+    Limits { name: Option<String> },
+    /// All parts for a few minutes.
+    Short,
+    /// All parts for half an hour.
+    Long,
+}
+
+fn main() {
+    match Arguments::parse().part {
+        Part::Chaos { minutes, seconds, seed, workers, bound } => {
+            be_quiet();
+            be_allowed_descriptors();
+            let asked = Duration::from_secs_f64(60.0 * minutes + seconds);
+            let time = if asked.is_zero() { Duration::from_secs(300) } else { asked };
+            let seed = seed.unwrap_or_else(new_seed);
+            let bound = Duration::from_secs_f64(bound);
+            chaos::run(&chaos::Chaos { time, seed, workers, bound });
+        }
+        Part::Leaks { tasks } => {
+            be_quiet();
+            leaks::run(tasks);
+        }
+        Part::Limits { name: Some(name) } => {
+            be_quiet();
+            limits::run(&name);
+        }
+        Part::Limits { name: None } => {
+            for name in limits::NAMES {
+                part(&["limits", name]);
+            }
+        }
+        Part::Short => all("40", "1000000"),
+        Part::Long => all("900", "10000000"),
+    }
+}
+
+/// Each part has a process, and with it a runtime, of its own.
+fn all(seconds: &str, tasks: &str) {
+    for workers in ["1", "2"] {
+        part(&["chaos", "--seconds", seconds, "--workers", workers]);
+    }
+    part(&["leaks", "--tasks", tasks]);
+    part(&["limits"]);
+    println!("all is well");
+}
+
+fn part(arguments: &[&str]) {
+    println!("== {}", arguments.join(" "));
+    let program = std::env::current_exe().expect("it runs");
+    let status = Command::new(program).args(arguments).status().expect("it can be run again");
+    if !status.success() {
+        eprintln!("failed ({status}): {}", arguments.join(" "));
+        exit(1);
+    }
+}
+
+/// A seed that no run had.
+fn new_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_nanos() as u64 & 0xFFFF_FFFF
+}
+
+/// Has panics that are meant say nothing: those of tasks, and may's, for each stack that it can't
+/// have, which the library catches.
+fn be_quiet() {
+    let loud = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text != "on purpose" && !text.starts_with("failed to alloc sys stack") {
+            loud(panic);
+        }
+    }));
+}
+
+fn be_allowed_descriptors() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most.min(100_000), most);
+    }
+}
