@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use minihuey::{Abandoned, MiniHuey, Stage, TaskError, TaskId};
 
-type Part = Mutex<HashMap<u64, Weak<Entry>>>;
-
 /// All open entries by number, in parts, for many threads open and close them.
+type Part = Mutex<HashMap<u64, Weak<Entry>>>;
 static OPEN: LazyLock<Vec<Part>> = LazyLock::new(|| (0..64).map(|_| Mutex::default()).collect());
 static NEXT: AtomicU64 = AtomicU64::new(1);
 static PROBLEMS: Mutex<Vec<String>> = Mutex::new(Vec::new());

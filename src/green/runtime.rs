@@ -35,9 +35,9 @@ const HOLD_THRESHOLD: Duration = Duration::from_millis(100);
 /// To look more often would cost more than it tells.
 const LEAST_THRESHOLD: Duration = Duration::from_millis(1);
 
-/// How many coroutines may keeps ready. We recycle our own, and each that it makes at start-up
-/// costs 13 us and two pages.
-const MAY_POOL: usize = 16;
+/// How many coroutines may keeps ready: as few as it can. Those are for the program's own, and for
+/// hubs.
+const MAY_POOL: usize = 1;
 
 static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
 
@@ -229,9 +229,14 @@ impl Runtime {
     fn start_workers(settings: &RuntimeBuilder) -> Result<Runtime, String> {
         let workers = settings.workers;
         let stack_size = settings.stack_size.next_multiple_of(page_size());
+        // May uses a stack again if it is of this very size, so none of ours is: on top of one
+        // that overflowed there is more of generator's after each time, so it would become smaller
+        // and smaller, and its bottom would not be where `spawn_counted` takes it to be. (We recycle
+        // green threads ourselves.)
+        let mays_stack_size = stack_size - page_size();
         may::config()
             .set_workers(workers)
-            .set_stack_size(stack_size / size_of::<usize>())
+            .set_stack_size(mays_stack_size / size_of::<usize>())
             .set_pool_capacity(MAY_POOL)
             // Pinning would be inherited by every thread that a task starts.
             .set_worker_pin(false);

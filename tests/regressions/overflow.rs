@@ -180,3 +180,51 @@ fn an_overflow_after_a_wait_of_mays_own_is_noticed() {
         assert_eq!(huey.task("after", || 1).call(()).get_timeout(LIMIT).unwrap(), 1);
     });
 }
+
+#[test]
+fn what_ends_an_overflowing_task_first_is_what_result_and_books_say() {
+    const TIMES: u32 = 300;
+    child::run(
+        "overflow::what_ends_an_overflowing_task_first_is_what_result_and_books_say",
+        || {
+            let huey = MiniHuey::new("race");
+            let (begins, begun) = mpsc::channel();
+            let dive = huey.task("dive", move || {
+                begins.send(()).unwrap();
+                endless(0)
+            });
+            let mut overflowed = 0;
+            for turn in 0..TIMES {
+                let mut result = dive.call(());
+                begun.recv_timeout(LIMIT).unwrap();
+                // From the moment it begins to some time after it was buried.
+                (0..turn * 50).for_each(|_| std::hint::spin_loop());
+                let cancelled = result.cancel();
+                match result.get_timeout(LIMIT) {
+                    Err(TaskError::Cancelled) if cancelled => {}
+                    Err(TaskError::StackOverflow) if !cancelled => overflowed += 1,
+                    other => panic!("{cancelled}: {other:?}"),
+                }
+            }
+            huey.join(LIMIT).unwrap();
+            let stats = huey.stats();
+            assert_eq!(
+                (stats.failed, stats.cancelled),
+                (overflowed, u64::from(TIMES) - overflowed)
+            );
+            println!("{overflowed} of {TIMES} were not cancelled");
+        },
+    );
+}
+
+#[test]
+fn a_thousand_overflows_one_after_another_are_all_told() {
+    child::run("overflow::a_thousand_overflows_one_after_another_are_all_told", || {
+        let huey = MiniHuey::new("often");
+        let dive = huey.task("dive", || endless(0));
+        for turn in 0..1_000 {
+            let result = dive.call(()).get_timeout(LIMIT);
+            assert!(matches!(result, Err(TaskError::StackOverflow)), "{turn}: {result:?}");
+        }
+    });
+}

@@ -57,7 +57,6 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
             // What is on this stack from here on is lost.
             body.ends(Ended::Overflow);
             drop((ticket, home));
-            eprintln!("DESCEND");
             Ok(descend(0))
         }
         _ => {
