@@ -43,7 +43,7 @@ fn value(place: usize, text: &str) -> Option<u32> {
         return (!text.is_empty()).then_some(LOW[place] + position as u32);
     }
     let digits = text.trim_start_matches('0');
-    let is_number = !text.is_empty() && text.chars().all(|c| matches!(c, '0'..='9'));
+    let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     let number = match digits.len() {
         0 => 0,
         1..=9 => digits.parse().ok()?,
