@@ -156,7 +156,8 @@
 //!     task          one call of a task: its slot, what becomes of it
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!  1  slot/         one value, once, for any waiter
-//!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
+//!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
+//!                   overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · interrupt;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
