@@ -166,7 +166,8 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
-//!     green/        runtime · hub · timers · thread · waiter · overflow · panics,
+//!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
+//!                   overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · lock · interrupt · poller · called · inbox · quota;
 //!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange;

@@ -1,7 +1,8 @@
 //! loom models of the hand-made hand-overs: every interleaving, and every value that a weak
 //! memory may show, of the very sources that the library is built from, on loom's atomics.
 //!
-//! Each ordering below was weakened once to see its model fail:
+//! Each ordering below was weakened once to see its model fail (`tests/mutations.sh` does it again
+//! for most of them):
 //! * `publish`'s fetch_or(READY, AcqRel) to Acquire: `a_value_reaches_who_waits_for_it` reports a
 //!   race on the content; to Release: on the waiter.
 //! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
@@ -14,8 +15,8 @@
 //! * in `Inbox::take`, the flag cleared after the lock is let go of, and in `Hub::run` (here its
 //!   mirror), no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox` deadlocks.
 //! * in `Called`, `call`'s store(Release) or `take`'s load(Acquire) to Relaxed:
-//!   `who_is_called_sees_what_was_done_before` reports a race; the store after the proxy was taken,
-//!   or `end_proxy` without clearing: `a_call_to_a_proxy_is_spent_by_it` finds a call left over.
+//!   `who_is_called_sees_what_was_done_before` reports a race; `end_proxy` without clearing:
+//!   `a_call_to_a_proxy_is_spent_by_it` finds a call left over.
 //! * in `Quota`, either fence left out, and in `list`, a look at `most_at_ease` whoever asks:
 //!   `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks.
 //! * in the mirror of `Poller`, the unpark before the state in `Wait::end`, and no arming anew in

@@ -7,6 +7,8 @@ mod args;
 mod attributes;
 mod crontab;
 mod expand;
+#[cfg(test)]
+mod fragments;
 mod signature;
 
 use proc_macro::TokenStream;

@@ -148,7 +148,9 @@ impl Refusals {
                 "a task can't be generic: it has one name and fixed types. Call the generic \
                  function in the body of a task for each type that you need",
             );
-        } else if let Some(clause) = &generics.where_clause {
+        } else if let Some(clause) = &generics.where_clause
+            && !clause.predicates.is_empty()
+        {
             self.say(clause, "a task has fixed types and no `where`");
         }
     }
