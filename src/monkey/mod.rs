@@ -41,6 +41,8 @@
 //! - What waits for another thread: std's and parking_lot's locks, `mpsc`, `JoinHandle::join`,
 //!   `thread::park`. Between tasks use [`sync`](crate::sync); a lock of std's that a task holds while
 //!   it waits for a socket stops all of them for good, if another wants it.
+//!   parking_lot's yield before they block, and a green thread then lets others run even while it
+//!   has another such lock.
 //! - Files, terminals, standard input and output, `flock`; `epoll_wait`, and with it whatever runs
 //!   tokio inside (`reqwest::blocking`, `postgres`). Leave them to [`offload`](crate::offload()).
 //! - Code in shared libraries, if they were not linked with the program; C code that was compiled
