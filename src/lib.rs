@@ -138,7 +138,7 @@
 //! |-------|--------------------------------------------------------------------------------------|
 //! | error | a task failed, panicked, overflowed its stack or was refused; a setting is wrong      |
 //! | warn  | a call rejected by a full backlog; a periodic task missed or skipped; a clock set back; |
-//! |       | a task held its worker; no thread to be had                                          |
+//! |       | a task timed out, or held its worker; no thread to be had                            |
 //! | info  | a huey started, stopped or shut down                                                 |
 //! | debug | each task: enqueueing, scheduling, executed in n s, cancelled; how one ended that    |
 //! |       | was ended from outside                                                               |
