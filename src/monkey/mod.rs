@@ -53,6 +53,11 @@
 //!
 //! The [watchdog](crate#green-threads-and-what-holds-them-up) tells what holds the worker.
 
+// SAFETY of every `#[unsafe(no_mangle)]` below: the name is libc's, and whoever calls it expects
+// libc's function. Each is one: it takes the same arguments, and does what the kernel's own call
+// does with them, but for who waits (`tests/monkey/faithful.rs` compares). As they are `unsafe`, a
+// caller's promise in them is that of the C function: valid pointers, or what the kernel refuses.
+
 mod children;
 mod closing;
 mod connect;
