@@ -34,12 +34,15 @@ fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
         // The other one takes what is left, until nothing is. Its first runner it gets all the same.
         let modest = MiniHuey::new("modest");
         let (its_gate, held) = gated(&modest, Duration::from_millis(1));
-        let mut held_back = Vec::new();
-        let mut running = 0;
-        while modest.stats().running == held_back.len() || greedy.stats().running > running {
-            running = greedy.stats().running;
-            held_back.extend((modest.stats().running == held_back.len()).then(|| held.call(())));
-            thread::sleep(Duration::from_millis(300));
+        let (mut held_back, mut running, mut looks) = (Vec::new(), 0, 0);
+        while looks < 6 {
+            let now = greedy.stats().running + modest.stats().running;
+            looks = if now == running { looks + 1 } else { 0 };
+            running = now;
+            if modest.stats().running == held_back.len() {
+                held_back.push(held.call(()));
+            }
+            thread::sleep(Duration::from_millis(200));
         }
         let mut result = modest.task("task", || 1).call(());
         gate.store(true, Ordering::SeqCst);
