@@ -16,12 +16,12 @@ use minihuey_realworld::{Origin, origin};
 use once_cell::sync::Lazy;
 use ureq::Agent;
 
-const CROWD: usize = 500;
-const PATIENCE: Duration = Duration::from_secs(1);
+const CROWD: usize = 200;
+const PATIENCE: Duration = Duration::from_secs(3);
 /// What the peer does, how it is asked for that, and whether one gets an answer from it.
 const PEERS: [(&str, &str, bool); 5] = [
     ("answers after half a second", "/?delay=500ms&size=100", true),
-    ("sends one byte at a time", "/drip?size=100&every=5ms", true),
+    ("sends one byte at a time", "/drip?size=100&every=2ms", true),
     ("answers, then half-closes", "/half?size=100", true),
     ("resets amid its answer", "/reset?size=100", false),
     ("never answers", "/never", false),
