@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use minihuey::{green, offload};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 
+use super::shared::shared;
 use super::world::{Called, Caller, Family, Kind, Order, Plan, live_and_die, together, world};
 use crate::account::{Body, Ended, Value, problem};
 use crate::random::Random;
@@ -25,6 +27,8 @@ const MOST_BYTES: u64 = 4096;
 
 pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
     let Order { ticket, seed, depth, home, errand } = order;
+    // On an OS thread that would end the process; as a part of its caller, its caller.
+    let may_overflow = kind != Kind::Offloaded && !ticket.0.tally.is_immediate;
     let body = Body::begin(&ticket.0);
     let mut random = Random::new(seed);
     if let Some(Errand(stream)) = errand {
@@ -53,7 +57,7 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
             body.ends(Ended::Panic);
             resume_unwind(Box::new(value));
         }
-        4 if kind != Kind::Offloaded && random.once_in(4) => {
+        4 if may_overflow && random.once_in(4) => {
             // What is on this stack from here on is lost.
             body.ends(Ended::Overflow);
             drop((ticket, home));
@@ -108,7 +112,7 @@ impl Me<'_> {
 
     fn step(&self, random: &mut Random) {
         let place = &self.body.0.place;
-        match random.below(12) {
+        match random.below(16) {
             0 => {
                 let _waiting = place.waits("a sleep", 0);
                 green::sleep(micros(random, 2000));
@@ -137,6 +141,8 @@ impl Me<'_> {
             }
             7 if random.once_in(3) => self.talk_to_a_task(random),
             8 if random.once_in(4) => self.talk_to_the_server(random),
+            12..=14 => shared().visit(place, random),
+            15 if random.once_in(40) => self.wait_for_a_child_process(),
             _ if self.depth == 0 => {}
             9 if random.once_in(20) => live_and_die(self.caller(), random, self.depth - 1),
             _ => self.have_children(random),
@@ -145,7 +151,7 @@ impl Me<'_> {
 
     fn have_children(&self, random: &mut Random) {
         let (place, caller) = (&self.body.0.place, self.caller());
-        match random.below(10) {
+        match random.below(11) {
             0 => drop(self.call(random, None)),
             1 => self.call(random, None).get(caller),
             2 => {
@@ -183,6 +189,11 @@ impl Me<'_> {
             }
             7 => world().post(self.call(random, None)),
             8 => self.call(random, None).hand_over(),
+            9 => {
+                let child = self.call(random, None);
+                let _waiting = place.waits("an await, offloaded, of", child.entry.number);
+                offload(|| pollster::block_on(child));
+            }
             _ => {
                 let children: Vec<_> = (0..random.below(5))
                     .map(|_| self.call(random, None))
@@ -194,6 +205,20 @@ impl Me<'_> {
                 for (index, value) in group.as_completed() {
                     entries[index].saw(&value);
                 }
+            }
+        }
+    }
+
+    /// One that ends at once. If the wait is ended from outside, an OS thread takes it over.
+    fn wait_for_a_child_process(&self) {
+        let _waiting = self.body.0.place.waits("a child process", 0);
+        // No descriptors or memory for it: there are other things to do.
+        let Ok(mut child) = Command::new("true").spawn() else { return };
+        match child.wait() {
+            Ok(status) if status.success() => {}
+            Ok(status) => problem(format!("`true` ended with {status}: {}", self.body.0)),
+            Err(_) => {
+                let _ = thread::Builder::new().spawn(move || child.wait());
             }
         }
     }
