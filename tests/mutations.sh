@@ -59,7 +59,7 @@ mutate "shared: the last owner's drop only releases" src/green/shared.rs \
 mutate "inbox: the flag is cleared after the lock" src/green/inbox.rs \
     's/(let mut letters = self.letters.lock\(\);\s+)(\/\/ Under[^\n]*\s+)self.mail.store\(false, Ordering::Relaxed\);\s+std::mem::take\(&mut \*letters\)/let taken = std::mem::take(&mut *self.letters.lock());\n        self.mail.store(false, Ordering::Relaxed);\n        taken/' \
     loom no_letter_is_left
-mutate "hub: no look at the mail after arming" tests/loom.rs \
+mutate "hub: no look at the mail after arming" tests/loom/hub.rs \
     's/if self.inbox.has_mail\(\)/if false/' loom no_letter_is_left
 
 mutate "called: call does not release" src/green/called.rs \
@@ -67,7 +67,7 @@ mutate "called: call does not release" src/green/called.rs \
     loom who_is_called
 mutate "called: take does not acquire" src/green/called.rs \
     's/self.called.load\(Ordering::Acquire\)/self.called.load(Ordering::Relaxed)/' loom who_is_called
-mutate "called: a wait for any wake" tests/loom.rs \
+mutate "called: a wait for any wake" tests/loom/calls.rs \
     's/while !self.called.take\(\) \{\s+self.parking.wait\(\);/if !self.called.take() {\n            self.parking.wait();/' \
     loom who_is_called
 mutate "called: the proxy leaves its call" src/green/called.rs \
@@ -81,12 +81,12 @@ mutate "quota: no fence in list" src/green/quota.rs \
 mutate "quota: the lower mark for whoever asks" src/green/quota.rs \
     's/let has_room = (.*?)self.limit\(is_waited_for\)/let _ = is_waited_for;\n        let has_room = $1self.most_at_ease/s' loom $quota
 
-mutate "poller: the unpark before the state" tests/loom.rs \
+mutate "poller: the unpark before the state" tests/loom/descriptors.rs \
     's/(let _ = self.state.compare_exchange[^;]*;)\s+self.parking.ring\(\);/self.parking.ring();\n        $1/' \
     loom a_wait_for_a_descriptor
-mutate "poller: those who are left are not armed for" tests/loom.rs \
+mutate "poller: those who are left are not armed for" tests/loom/descriptors.rs \
     's/if !watched.is_empty\(\) \{\s+self.arm/if false {\n            self.arm/' loom an_event_for_one
-mutate "block: any wake is taken for one's own" tests/loom.rs \
+mutate "block: any wake is taken for one's own" tests/loom/values.rs \
     's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
     loom a_wait_whose_time
 
