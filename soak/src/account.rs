@@ -557,10 +557,16 @@ pub fn dump() -> String {
         let wait = place.wait().map_or("waits for nothing".to_owned(), |wait| wait.to_string());
         let _ = writeln!(text, "{name}: {wait}");
     }
-    let entries = open_entries();
-    let _ = writeln!(text, "{} open entries, the oldest first:", entries.len());
-    for entry in entries.iter().take(300) {
-        let _ = writeln!(text, "  {entry}");
+    // Those that ended hang on somebody who did not.
+    let (running, others): (Vec<_>, Vec<_>) = open_entries().into_iter().partition(|entry| {
+        let has_begun = entry.started.load(SeqCst) > 0;
+        entry.place.wait().is_some() || has_begun && entry.ended() == Ended::Not
+    });
+    for (entries, which) in [(running, "run or wait"), (others, "are open beside them")] {
+        let _ = writeln!(text, "{} entries {which}, the oldest first:", entries.len());
+        for entry in entries.iter().take(300) {
+            let _ = writeln!(text, "  {entry}");
+        }
     }
     text
 }

@@ -5,11 +5,14 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use minihuey::sync::channel::{Sender, bounded};
 use minihuey::{green, offload};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
@@ -191,8 +194,7 @@ impl Me<'_> {
             8 => self.call(random, None).hand_over(),
             9 => {
                 let child = self.call(random, None);
-                let _waiting = place.waits("an await, offloaded, of", child.entry.number);
-                offload(|| pollster::block_on(child));
+                self.await_for_a_while(child, micros(random, 1000));
             }
             _ => {
                 let children: Vec<_> = (0..random.below(5))
@@ -206,6 +208,26 @@ impl Me<'_> {
                     entries[index].saw(&value);
                 }
             }
+        }
+    }
+
+    /// As a future does, with a waker that its task waits for. Only for a while: who awaits keeps
+    /// its place in its huey.
+    fn await_for_a_while(&self, mut child: Called, patience: Duration) {
+        let (sender, woken) = bounded(1);
+        let waker = Waker::from(Arc::new(Wakes(sender)));
+        let mut context = Context::from_waker(&waker);
+        if Pin::new(&mut child).poll(&mut context).is_ready() {
+            return;
+        }
+        let waiting = self.body.0.place.waits("a waker of", child.entry.number);
+        let was_woken = woken.recv_timeout(patience).is_ok();
+        drop(waiting);
+        if Pin::new(&mut child).poll(&mut context).is_pending() {
+            if was_woken {
+                problem(format!("woken, and not ready: {}", child.entry));
+            }
+            child.get(self.caller());
         }
     }
 
@@ -275,6 +297,15 @@ impl Me<'_> {
         if !heard.is_empty() && said != heard {
             problem(format!("{whose} echoed something else: {}", self.body.0));
         }
+    }
+}
+
+/// A waker that sends word.
+struct Wakes(Sender<()>);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.try_send(());
     }
 }
 
