@@ -9,6 +9,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
 export RUST_BACKTRACE=0
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
+tar --exclude=./target --exclude=./.git -c . | tar -x -C "$copy"
 only=${1:-}
 survived=0
 tried=0
@@ -18,15 +19,12 @@ mutate() {
     local name=$1 file=$2 change=$3 test=$4 filter=${5:-}
     [[ $name == *"$only"* ]] || return 0
     tried=$((tried + 1))
-    cp -a Cargo.toml Cargo.lock README.md benches crontab examples macros realworld src tests "$copy"
     perl -0pi -e "$change" "$copy/$file"
     if cmp -s "$file" "$copy/$file"; then
         echo "STALE    $name: nothing to change in $file"
         survived=$((survived + 1))
         return
     fi
-    # cargo goes by the time of a file, and cp keeps it.
-    touch "$copy/$file"
     local package=()
     [[ $test == nearly_valid ]] && package=(-p minihuey-crontab)
     if ! (cd "$copy" && cargo test -q --locked "${package[@]}" --test "$test" --no-run) \
@@ -38,9 +36,15 @@ mutate() {
         --test-threads=1 $filter) >"$copy/log" 2>&1; then
         echo "SURVIVED $name"
         survived=$((survived + 1))
+    elif ! grep -q '^running [1-9]' "$copy/log"; then
+        echo "BROKEN   $name: no test ran"
+        tail -20 "$copy/log"
+        survived=$((survived + 1))
     else
         echo "killed   $name"
     fi
+    # With the time of now, which cargo goes by.
+    cat "$file" >"$copy/$file"
 }
 
 cell=src/slot/cell.rs
