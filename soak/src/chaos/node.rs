@@ -64,7 +64,7 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
             // What is on this stack from here on is lost.
             body.ends(Ended::Overflow);
             drop((ticket, home));
-            Ok(descend(0))
+            Ok(descend(0, &mut random))
         }
         _ => {
             let value = body.value();
@@ -74,11 +74,27 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
     }
 }
 
+/// Until the stack ends: here, or deep inside of what it calls. Nothing that it calls takes anything
+/// that others would miss. (No panics: an overflow in the middle of one ends the process.)
 #[inline(never)]
 #[allow(unconditional_recursion, reason = "until the stack ends")]
-fn descend(level: u64) -> Value {
+fn descend(level: u64, random: &mut Random) -> Value {
     let frame = black_box([level; 64]);
-    let value = descend(level + 1);
+    match random.below(64) {
+        0 => green::yield_now(),
+        1 => green::sleep(micros(random, 20)),
+        2 => thread::sleep(micros(random, 20)),
+        3 => drop(green::spawn(|| ()).join()),
+        4 => offload(|| ()),
+        5 => {
+            let (sender, receiver) = bounded(1);
+            drop(green::spawn(move || sender.send(level)));
+            let _ = receiver.recv();
+        }
+        6 => drop(bounded::<u64>(1).1.recv_timeout(micros(random, 20))),
+        _ => {}
+    }
+    let value = descend(level + 1, random);
     black_box(frame);
     value
 }
