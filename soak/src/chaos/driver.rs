@@ -53,6 +53,13 @@ impl Driver {
             self.release();
             return;
         }
+        // None is to lie there until it is overdue.
+        if world().posted() > MOST_HELD
+            && let Some(call) = world().collect()
+        {
+            self.treat(call);
+            return;
+        }
         match self.random.below(44) {
             0..=15 => {
                 let call = self.call(None);

@@ -1,6 +1,7 @@
 //! Who there is to call: hueys with their tasks, those that live for the whole run and those that
 //! are made and shut down in passing; and the handle of a call, which enters what it sees.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -225,7 +226,7 @@ pub struct World {
     pub families: Vec<Arc<Family>>,
     pub echo: std::net::SocketAddr,
     /// Calls whose handles tasks left to the drivers.
-    post: Mutex<Vec<Called>>,
+    post: Mutex<VecDeque<Called>>,
     /// Hueys that were shut down, to be compared once all their calls are settled.
     graves: Mutex<Vec<(MiniHuey, Arc<Tally>)>>,
     pub mortals: AtomicU64,
@@ -283,11 +284,15 @@ fn every_second() -> minihuey::Crontab {
 
 impl World {
     pub fn post(&self, call: Called) {
-        lock(&self.post).push(call);
+        lock(&self.post).push_back(call);
     }
 
     pub fn collect(&self) -> Option<Called> {
-        lock(&self.post).pop()
+        lock(&self.post).pop_front()
+    }
+
+    pub fn posted(&self) -> usize {
+        lock(&self.post).len()
     }
 
     pub fn bury(&self, huey: MiniHuey, tally: Arc<Tally>) {
