@@ -213,7 +213,7 @@ impl Hub {
         })
     }
 
-    // `tests/loom.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
+    // `tests/loom/hub.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
     /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
         let poller = match CoIo::new(Fd(self.poller.fd())) {
