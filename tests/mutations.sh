@@ -64,6 +64,12 @@ shared=an_objects_last_owner_sees
 mutate "shared: the last owner's drop only releases" src/green/shared.rs \
     's/fetch_sub\(1, Ordering::AcqRel\)/fetch_sub(1, Ordering::Release)/' loom $shared
 
+word=one_at_a_time_has_the_lock
+mutate "word: unlock does not release" src/green/word.rs \
+    's/swap\(FREE, Ordering::Release\)/swap(FREE, Ordering::Relaxed)/' loom $word
+mutate "word: a waiter does not say that it waits" src/green/word.rs \
+    's/swap\(AWAITED, Ordering::Acquire\)/swap(TAKEN, Ordering::Acquire)/' loom $word
+
 mutate "inbox: the flag is cleared after the lock" src/green/inbox.rs \
     's/(let mut letters = self.letters.lock\(\);\s+)(\/\/ Under[^\n]*\s+)self.mail.store\(false, Ordering::Relaxed\);\s+std::mem::take\(&mut \*letters\)/let taken = std::mem::take(&mut *self.letters.lock());\n        self.mail.store(false, Ordering::Relaxed);\n        taken/' \
     loom no_letter_is_left

@@ -1,5 +1,5 @@
 //! A lock of one word, on which the kernel has waiters wait. Only `lock.rs` has it, and its
-//! model in `tests/loom_word.rs`.
+//! model in `tests/loom/word_lock.rs`.
 
 use crate::primitives::{AtomicU32, Ordering, futex};
 

@@ -18,13 +18,14 @@ mod pool;
 mod preemptions;
 mod starved;
 mod values;
+mod word_lock;
 
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
     pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 
-    /// As parking_lot's: it knows no poison.
+    /// As ours: it knows no poison.
     pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
@@ -34,6 +35,31 @@ mod primitives {
 
         pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
             self.0.lock().unwrap()
+        }
+    }
+
+    /// In place of the kernel.
+    pub mod futex {
+        use loom::sync::atomic::{AtomicU32, Ordering};
+        use loom::sync::{Condvar, Mutex};
+
+        pub const LOOKS: u32 = 1;
+
+        loom::lazy_static! {
+            static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        }
+
+        pub fn wait(word: &AtomicU32, expected: u32) {
+            let queue = QUEUE.0.lock().unwrap();
+            // As the kernel looks: under the lock that a wake takes, too, but ordering nothing else.
+            if word.load(Ordering::Relaxed) == expected {
+                drop(QUEUE.1.wait(queue).unwrap());
+            }
+        }
+
+        pub fn wake_one(_: &AtomicU32) {
+            let _queue = QUEUE.0.lock().unwrap();
+            QUEUE.1.notify_one();
         }
     }
 }
@@ -93,3 +119,5 @@ mod permits;
 #[allow(dead_code)]
 #[path = "../../src/green/sync/wait_list.rs"]
 mod wait_list;
+#[path = "../../src/green/word.rs"]
+mod word;
