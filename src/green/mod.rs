@@ -24,6 +24,7 @@ mod arena;
 mod backlog;
 mod called;
 mod descriptor;
+mod guard;
 mod hub;
 mod inbox;
 mod interrupt;
