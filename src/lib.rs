@@ -166,7 +166,7 @@
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
-//!                   overflow · panics,
+//!                   guard · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · lock · interrupt · poller · called · inbox · quota;
 //!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange;

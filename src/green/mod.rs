@@ -25,6 +25,7 @@ mod backlog;
 mod called;
 mod descriptor;
 pub(crate) mod futex;
+mod guard;
 mod hub;
 mod inbox;
 mod interrupt;

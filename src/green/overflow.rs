@@ -1,19 +1,22 @@
 //! Stack overflow: the green thread ends, its task's result resolves, the process lives on.
 //!
-//! A green thread that runs into the guard page below its stack gets SIGSEGV. generator's handler
-//! then leaves the coroutine for good, without unwinding. Two things are missing, and the handler
-//! here, which runs first, adds them. It tells the hub, which resolves what the green thread ran.
-//! And it restores the mark at the bottom of the stack: when may puts the coroutine away it takes
-//! a missing mark for a stack that was too small, and ends the process.
+//! A green thread that runs into the guard below its stack gets SIGSEGV. generator's handler then
+//! leaves the coroutine for good, without unwinding. Two things are missing, and the handler here,
+//! which runs first, adds them. It tells the hub, which resolves what the green thread ran. And it
+//! lifts the guard and restores the mark in it: when may puts the coroutine away it takes a missing
+//! mark for a stack that was too small, and ends the process.
 //!
 //! ```text
 //!   stack_top ┌──────────────┐
 //!             │ frames       │
 //!             │   …          │  ◀─ probe(): an overflow here, in the last RESERVE bytes, is
 //!             │   …          │     brought about before the library takes a lock
-//!             │ may's mark   │
 //!   bottom    ├──────────────┤
-//!             │ guard page   │  ◀─ SIGSEGV
+//!             │ guard        │  ◀─ SIGSEGV
+//!             │ (the mark)   │
+//!             ├──────────────┤
+//!             │ guard page,  │  ◀─ SIGSEGV
+//!             │ generator's  │
 //!             └──────────────┘
 //! ```
 
@@ -23,6 +26,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::guard;
 use super::hub::Hub;
 use super::lock::Mutex;
 use super::thread::Green;
@@ -36,9 +40,6 @@ const ROOM_FOR_ONE_MORE: usize = 96 * 1024;
 /// What a panic may need of a stack before it unwinds: the program's hook, which may print a
 /// backtrace.
 const ROOM_FOR_A_HOOK: usize = 64 * 1024;
-
-/// What generator fills the bottom of a new stack with.
-const MARK: usize = usize::from_ne_bytes([0xEE; size_of::<usize>()]);
 
 thread_local! {
     /// The green thread that runs on this worker, if we made it: null or alive. A plain word
@@ -109,21 +110,22 @@ impl Drop for Registered {
     }
 }
 
-/// The green thread that runs and whose guard page this address is in. For the signal handler: it
+/// The green thread that runs and whose guard this address is in. For the signal handler: it
 /// takes no lock and no memory.
 fn owner_of_guard(address: usize) -> Option<&'static Green> {
-    // The guard is the one page below the stack.
-    let stack_bottom = (address / super::page_size() + 1) * super::page_size();
+    let is_below = |stack_bottom: usize| {
+        (1..=guard::SIZE + super::page_size()).contains(&stack_bottom.wrapping_sub(address))
+    };
     // SAFETY: ACTIVE is null or alive (see `here`).
     let active = unsafe { ACTIVE.get().as_ref() };
-    if let Some(active) = active.filter(|active| active.stack_bottom == stack_bottom) {
+    if let Some(active) = active.filter(|active| is_below(active.stack_bottom)) {
         return Some(active);
     }
     let mut entries = REGISTRY.get()?.entries.iter();
     // ORDERING: Acquire, pairs with the Release in `register`.
-    let entry = entries.find(|entry| entry.stack_bottom.load(Ordering::Acquire) == stack_bottom)?;
-    // SAFETY: only the entry of this very stack is followed, and whoever faults in its guard page
-    // runs on it right now: so the green thread is alive. (Stacks don't overlap.)
+    let entry = entries.find(|entry| is_below(entry.stack_bottom.load(Ordering::Acquire)))?;
+    // SAFETY: only the entry of this very stack is followed, and whoever faults in its guard runs
+    // on it right now: so the green thread is alive. (Neither stacks nor guards overlap.)
     unsafe { entry.green.load(Ordering::Relaxed).as_ref() }
 }
 
@@ -245,9 +247,10 @@ fn probe_for(reserve: usize) {
 #[inline]
 fn probe_here(reserve: usize, green: &Green, left: usize) {
     if left < reserve {
-        // SAFETY: below the bottom is the guard page: the read does not return, the handler ends
-        // this green thread.
-        unsafe { ptr::read_volatile((green.stack_bottom - 1) as *const u8) };
+        // generator's page, which is there even if the kernel refused a larger guard.
+        let guarded = green.stack_bottom - guard::SIZE - 1;
+        // SAFETY: the read does not return: the handler ends this green thread.
+        unsafe { ptr::read_volatile(guarded as *const u8) };
     }
 }
 
@@ -262,7 +265,7 @@ pub(super) fn probe_any(green: &Green) {
 /// Overflows now if less than RESERVE is left.
 #[inline(never)]
 fn touch_reserve() {
-    // Pages are touched from the top, one by one, so that the guard page is not jumped over.
+    // Pages are touched from the top, one by one, so that the guard is not jumped over.
     std::hint::black_box([0u8; RESERVE]);
 }
 
@@ -309,8 +312,8 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         }
         ACTIVE.set(ptr::null());
         pause(green.hub);
-        // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
-        unsafe { *(green.stack_bottom as *mut usize) = MARK };
+        // SAFETY: we know its stack, so it has a guard; and nothing will run on that again.
+        unsafe { guard::lift(green.stack_bottom) };
         let overflowed = &green.hub.overflowed;
         let this = ptr::from_ref(green).cast_mut();
         // ORDERING: Release, so that whoever takes the list sees the links.

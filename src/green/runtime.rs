@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::Duration;
 
+use super::guard::{self, Guard};
 use super::hub::{self, Hub};
 use super::pool::Pool;
 use super::quota::Quota;
@@ -368,13 +369,17 @@ impl Runtime {
             let here = 0u8;
             // Above this frame are some hundred bytes of generator's: less than a page.
             let top = (&raw const here as usize).next_multiple_of(page_size());
+            // SAFETY: below `size` bytes are those that were asked for besides.
+            let _guard = unsafe { Guard::below(top - size) };
             let mut end = EndOfGreen(self, Left::Nobody);
             end.1 = body(hub, (top - size, size));
         };
         // SAFETY: green threads never leave their worker (every unpark goes through the hub's own
-        // thread), so thread-locals are sound; a stack overflow is caught by the guard page.
+        // thread), so thread-locals are sound; a stack overflow is caught by the guard.
         let spawned = catch_unwind(AssertUnwindSafe(|| unsafe {
-            may::coroutine::Builder::new().stack_size(size / size_of::<usize>()).spawn_local(start)
+            let with_guard = size + guard::SIZE;
+            let builder = may::coroutine::Builder::new();
+            builder.stack_size(with_guard / size_of::<usize>()).spawn_local(start)
         }));
         match spawned {
             Ok(Ok(handle)) => {

@@ -1,5 +1,7 @@
 //! Tasks that outgrow their stack, at places where that is hard to bear.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::asm;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::panic;
@@ -297,4 +299,72 @@ fn an_overflow_amid_a_panic_ends_the_process_and_says_why() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
     assert!(text.contains("in the middle of a panic"), "{text}");
+}
+
+/// A frame as C has it for a local variable of `SIZE` bytes: nothing touches it page by page. Its
+/// lowest byte is written to.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn call_c<const SIZE: usize>() {
+    // SAFETY: below the stack's pointer is nobody's, as far as there is stack. If there is none,
+    // this is what the test is about.
+    unsafe { asm!("sub rsp, {0}", "mov byte ptr [rsp], 1", "add rsp, {0}", const SIZE) };
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn an_overflow_by_a_large_frame_of_c_ends_its_task_alone() {
+    const STACK: usize = 1 << 20;
+    /// Calls where less than 24 KiB are left, and more than half of that.
+    #[inline(never)]
+    fn call_at_the_bottom(top: usize, call: fn()) -> u64 {
+        let frame = black_box([1u64; 64]);
+        if top - (&raw const frame as usize) < STACK - (24 << 10) {
+            call_at_the_bottom(top, call) + frame[0]
+        } else {
+            call();
+            frame[0]
+        }
+    }
+    child::run("overflow::an_overflow_by_a_large_frame_of_c_ends_its_task_alone", || {
+        let huey = MiniHuey::new("c");
+        let dive = huey
+            .task("dive", |call: fn()| {
+                let here = 0u8;
+                call_at_the_bottom(&raw const here as usize, call);
+            })
+            .stack_size(STACK);
+        dive.call((call_c::<1_024>,)).get().unwrap();
+        for call in [call_c::<32_000>, call_c::<48_000>, call_c::<64_000>] {
+            let result = dive.call((call,)).get_timeout(LIMIT);
+            assert!(matches!(result, Err(TaskError::StackOverflow)), "{result:?}");
+            dive.call((call_c::<1_024>,)).get().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_green_thread_takes_no_more_than_two_mappings() {
+    child::run("overflow::a_green_thread_takes_no_more_than_two_mappings", || {
+        const THREADS: usize = 1_000;
+        let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+        let (gate, told) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let park = || {
+            let (gate, told) = (gate.clone(), told.clone());
+            green::spawn(move || {
+                told.add_permits(1);
+                gate.acquire().forget();
+            })
+        };
+        let wait_for = |count| (0..count).for_each(|_| told.acquire().forget());
+        let first = park();
+        wait_for(1);
+        let before = mappings();
+        let others: Vec<_> = (0..THREADS).map(|_| park()).collect();
+        wait_for(THREADS);
+        let taken = mappings() - before;
+        assert!(taken <= 2 * THREADS + 100, "{taken}");
+        gate.add_permits(THREADS + 1);
+        [first].into_iter().chain(others).for_each(|parked| parked.join().unwrap());
+    });
 }

@@ -1,0 +1,81 @@
+//! The guard: memory below a green thread's stack that can't be touched, so that what overflows
+//! the stack gets a signal, and not the memory of somebody else.
+//!
+//! generator puts one page there, which is enough for Rust: a function with a large frame touches
+//! it page by page from the top. What a C compiler makes of a large local variable does not, nor
+//! does Rust with a sanitizer or `-C profile-generate`: its frame may begin on the other side of
+//! the page. So the guard is made larger here. It costs addresses, but no memory and no mapping; it
+//! even gives back the page that generator has written its mark to.
+
+use std::ffi::c_void;
+
+/// How many bytes it has besides generator's page: whole pages. As large as buffers on the stack
+/// of a C function sensibly are.
+pub(super) const SIZE: usize = 64 * 1024;
+
+/// What generator fills the bottom of a new stack with, and looks for when it frees it.
+const MARK: usize = usize::from_ne_bytes([0xEE; size_of::<usize>()]);
+
+/// Linux's `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`, which libc does not have yet.
+const INSTALL: libc::c_int = 102;
+const REMOVE: libc::c_int = 103;
+
+/// The guard of the calling green thread; lifted when this is dropped.
+pub(super) struct Guard(usize);
+
+impl Guard {
+    /// Guards what is below `stack_bottom`.
+    ///
+    /// # Safety
+    /// There are `SIZE` bytes that generator has allocated with the stack that the caller runs on,
+    /// and that nobody uses; and below them its own page.
+    pub(super) unsafe fn below(stack_bottom: usize) -> Guard {
+        let start = stack_bottom - SIZE;
+        // SAFETY: nobody uses these bytes, says our caller.
+        if unsafe { libc::madvise(start as *mut c_void, SIZE, INSTALL) } != 0 {
+            // SAFETY: as above.
+            unsafe { protect(start) };
+        }
+        Guard(stack_bottom)
+    }
+}
+
+/// For Linux before 6.13.
+///
+/// # Safety
+/// As for [`Guard::below`].
+unsafe fn protect(start: usize) {
+    let page = super::page_size();
+    // SAFETY: nobody uses these bytes, says our caller.
+    unsafe {
+        libc::madvise(start as *mut c_void, page, libc::MADV_DONTNEED);
+        // generator's page was protected before it was ever touched: to the kernel it is of another
+        // kind then, and would stay a mapping of its own. So it joins the stack first.
+        let all = (start - page) as *mut c_void;
+        libc::mprotect(all, page, libc::PROT_READ | libc::PROT_WRITE);
+        libc::mprotect(all, page + SIZE, libc::PROT_NONE);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // SAFETY: it was made for the stack that the caller still runs on.
+        unsafe { lift(self.0) };
+    }
+}
+
+/// Lifts the guard below `stack_bottom` but for generator's page, and restores generator's mark.
+/// Async-signal-safe: two system calls, no lock.
+///
+/// # Safety
+/// There was a [`Guard::below`] it, and generator has not freed the stack yet.
+pub(super) unsafe fn lift(stack_bottom: usize) {
+    let start = stack_bottom - SIZE;
+    // SAFETY: these bytes are generator's still, and nobody uses them.
+    unsafe {
+        // The one of the two that was not used to guard them does nothing.
+        libc::mprotect(start as *mut c_void, SIZE, libc::PROT_READ | libc::PROT_WRITE);
+        libc::madvise(start as *mut c_void, SIZE, REMOVE);
+        *(start as *mut usize) = MARK;
+    }
+}
