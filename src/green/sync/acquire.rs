@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The calling thread, and how to wake it.
 pub(super) fn caller() -> (Option<std::sync::Arc<Green>>, Waiter) {
     let me = Green::current();
-    let waiter = me.as_ref().map_or_else(Waiter::this_os_thread, Green::waiter);
+    let waiter = Waiter::of(me.as_ref());
     (me, waiter)
 }
 
