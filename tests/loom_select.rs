@@ -2,12 +2,12 @@
 //! they meet, in the very sources that the library is built from, on loom's locks.
 //!
 //! Each of these was broken once to see its model fail (`tests/mutations.sh` does it again):
-//! * in `Choice::claim_both`, the other claimed whether or not it is open:
-//!   `two_who_select_and_two_channels_pass_one_message` loses one; claimed without its own state
-//!   looked at: there, too.
+//! * in `Choice::claim_both`, the other claimed whether or not it is open, or without a look at its own
+//!   state: `who_is_claimed_by_one_is_not_claimed_by_another` finds a message in a queue that has no
+//!   room.
 //! * in `Exchange::meet`, a promise without a grant: `what_is_promised_comes_or_is_asked_for_again`
 //!   deadlocks, as it does if a sender that gives up leaves its receiver listed.
-//! * in the mirror of `Channel::give_up`, a message that is not put back:
+//! * in `Exchange::put_back`, a message that is dropped:
 //!   `every_message_is_received_once_though_one_who_selects_gives_up` misses one.
 //! * in `Exchange::lose_senders`, nobody claimed: `who_selects_is_told_when_the_senders_are_gone`
 //!   deadlocks.
@@ -280,6 +280,31 @@ fn two_who_select_and_two_channels_pass_one_message() {
 }
 
 #[test]
+fn who_is_claimed_by_one_is_not_claimed_by_another() {
+    model(2, || {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let (a, b) = (Channel::new(0), Channel::new(0));
+        let plain = thread::spawn({
+            let (a, message) = (a.clone(), Counted(1, dropped.clone()));
+            move || a.send(message)
+        });
+        let selects = thread::spawn({
+            let (end, mut message) = (End::Sender(b.clone()), Some(Counted(2, dropped.clone())));
+            move || assert!(do_one(&[end], false, &mut message).is_none())
+        });
+        let ends = [End::Receiver(a.clone()), End::Receiver(b.clone())];
+        let first = do_one(&ends, false, &mut None).map_or(0, |message| message.0);
+        // The other one has not been received, and is still its sender's.
+        assert_eq!(a.0.lock().len() + b.0.lock().len(), 0);
+        let other = if first == 1 { b.receive() } else { a.receive() };
+        assert_eq!(first + other.map_or(0, |message| message.0), 3);
+        plain.join().unwrap();
+        selects.join().unwrap();
+        assert_eq!(dropped.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
 fn one_of_three_who_select_finds_nobody_and_is_served_by_the_next() {
     model(2, || {
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -316,7 +341,16 @@ fn every_message_is_received_once_though_one_who_selects_gives_up() {
             });
             let hasty = thread::spawn({
                 let ends = [End::Receiver(a.clone()), End::Receiver(b.clone())];
-                move || do_one(&ends, true, &mut None).map_or(0, |message| message.0)
+                move || match select(&ends, true) {
+                    Some((1, ticket)) => {
+                        ends[1].complete(ticket, &mut None).map_or(0, |message| message.0)
+                    }
+                    Some((index, ticket)) => {
+                        ends[index].withdraw(ticket);
+                        0
+                    }
+                    None => 0,
+                }
             });
             let mut got = 0;
             let ends = [End::Receiver(b), End::Receiver(a)];

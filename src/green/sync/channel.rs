@@ -3,13 +3,16 @@
 //!
 //! A message is moved, by way of the stack: put what has more than some KB in a box.
 //!
-//! What differs: of [`Select`] there is no `ready`. A message goes to the receiver that
-//! has waited longest, room to the sender that has. To wait is a point where a cancelled task
-//! unwinds: its message was not sent, and one that it was just given goes back to the front. A task
-//! that waits here keeps its place in its huey's `pool_size`. `try_recv` waits, too, where the capacity
-//! is 0 and a sender in a `select!` has to make its message first. In a destructor while a panic unwinds a
-//! green thread, which can't let others run then, a wait ends after 10 ms at the most, with the
-//! error of a time-out, or, where that is none of the errors, of a lost connection.
+//! What differs: of [`Select`] there is no `ready`, and a [`tick`] that is received late does not put
+//! off the next. A message goes to the receiver that has waited longest, room to the sender that has.
+//! To wait is a point where a cancelled task unwinds: its message was not sent, and one that it was
+//! just given goes back to the front. A task that waits here keeps its place in its huey's
+//! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run then,
+//! a wait ends after 10 ms at the most, with the error of a time-out, or, where that is none of the
+//! errors, of a lost connection.
+//!
+//! As with crossbeam, a sender in a `select!` makes its message when it has met a receiver, and that
+//! one waits for it: where the capacity is 0 even `try_recv` does.
 //!
 //! ```
 //! use minihuey::green;
@@ -53,6 +56,8 @@ pub use super::select::{Select, SelectTimeoutError, SelectedOperation, TrySelect
 use super::selection::Choice;
 use super::wait_list::Ticket;
 use crate::clock::{deadline, earlier};
+#[doc(no_inline)]
+pub use crate::{__select as select, __select_biased as select_biased};
 
 /// A channel that holds at most `capacity` messages; more senders wait. With 0 a message is handed
 /// over: each of both ends waits for the other.
@@ -316,6 +321,9 @@ impl<T> Channel<T> {
     /// Has the message there that is due.
     fn look_at_alarm(&self) {
         let Some(alarm) = &self.alarm else { return };
+        if self.exchange.lock().len() > 0 {
+            return;
+        }
         let message = alarm.lock().take(Instant::now());
         let receiver = message.and_then(|message| self.exchange.lock().put_back(message));
         if let Some(receiver) = receiver {
