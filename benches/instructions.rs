@@ -27,8 +27,16 @@ fn run(case: &str, count: i64) -> Fallible<()> {
     Ok(())
 }
 
+/// The least of this many counts is taken: the hub looks at the clock now and then, the more often
+/// the less of a processor this bench gets.
+const ROUNDS: usize = 3;
+
 /// How many instructions this bench executes to run `count` tasks.
 fn instructions(case: &str, count: i64) -> Fallible<f64> {
+    (0..ROUNDS).try_fold(f64::INFINITY, |least, _| Ok(least.min(counted(case, count)?)))
+}
+
+fn counted(case: &str, count: i64) -> Fallible<f64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe()?)

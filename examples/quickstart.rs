@@ -53,7 +53,10 @@ fn main() -> Result<(), minihuey::Error> {
     say("started the scheduler; main goes on at once");
 
     let sum = add(1, 2);
-    say(format_args!("called add(1, 2); it runs in a green thread. get() waits: {}", sum.get()?));
+    say(format_args!(
+        "called add(1, 2), which runs in a green thread; get() waits for it: {}",
+        sum.get()?
+    ));
 
     let pages = fetch::map((1..=1000).map(|page| (page,))).get()?;
     say(format_args!("fetched {} pages of 0.3 s each, all at once, on one thread", pages.len()));

@@ -358,10 +358,8 @@ impl Engine {
         if let Some(pool) = pool {
             pool.close();
             if pool.wait_idle(deadline(patience)) != Waited::Ready {
-                let queued = pool.drain();
-                let running = pool.running();
-                abandoned.extend(abandon(queued, Stage::Queued));
-                let running = abandon(running, Stage::Running);
+                abandoned.extend(listed(pool.abandon_waiting(), Stage::Queued));
+                let running = abandon(pool.running(), Stage::Running);
                 pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
                 abandoned.extend(running);
             }
@@ -397,11 +395,14 @@ impl Engine {
     }
 }
 
-fn abandon(jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
-    jobs.into_iter()
-        .filter(|job| job.abandon(End::ShutDown))
-        .map(|job| Abandoned { id: TaskId(job.id()), name: job.meta().name, stage })
-        .collect()
+fn abandon(mut jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
+    jobs.retain(|job| job.abandon(End::ShutDown));
+    listed(jobs, stage)
+}
+
+fn listed(jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
+    let entry = |job: JobRef| Abandoned { id: TaskId(job.id()), name: job.meta().name, stage };
+    jobs.into_iter().map(entry).collect()
 }
 
 impl Drop for Engine {

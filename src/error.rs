@@ -9,7 +9,8 @@ use crate::crontab::CrontabError;
 
 /// Why a task has no value to give.
 ///
-/// Every result resolves: to the task's value, or to exactly one of these.
+/// Every result resolves: to the task's value, or to exactly one of these. Its `Debug` is the
+/// readable text, as that of [`Error`]: `main` prints it, whatever type of error it returns.
 ///
 /// ```
 /// # use minihuey::{MiniHuey, TaskError};
@@ -23,7 +24,6 @@ use crate::crontab::CrontabError;
 ///     other => panic!("{other:?}"),
 /// }
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum TaskError {
     /// The task ran and returned `Err`. Holds that error, as it was.
@@ -107,6 +107,12 @@ impl Display for TaskError {
             ),
             TaskError::AlreadyTaken => f.write_str("the task's value has been taken before"),
         }
+    }
+}
+
+impl Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
     }
 }
 

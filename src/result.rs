@@ -26,6 +26,9 @@ impl fmt::Display for TaskId {
 /// any executor. Dropping it changes nothing for the task. Every result resolves, whatever
 /// becomes of the task: see [`TaskError`].
 ///
+/// Inside a task use [`get`](TaskResult::get): a task that runs an executor to await a result keeps
+/// its place in the pool meanwhile, and if all of them do, they wait for good.
+///
 /// In huey a result is fetched from a store by `get(blocking=…)`, and `result()` gives None while
 /// it is not there. Here the value is moved out, once: `get` takes the handle.
 ///

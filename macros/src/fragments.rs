@@ -330,29 +330,43 @@ fn whatever_task_stands_on_becomes_items_or_an_error_at_its_place() {
 }
 
 #[test]
-fn a_time_out_is_taken_as_the_duration_that_it_says() {
+fn a_time_out_is_taken_as_the_duration_that_its_parts_say() {
     let make = |random: &mut Random| {
-        format!("{} {}", random.next(1 << 31), random.one_of(&["ns", "ms", "s", "min", "h", "x"]))
+        let parts: Vec<_> = (0..=random.next(4))
+            .map(|_| {
+                let most = [100, 1 << 31][random.next(2)];
+                let number = random.next(most);
+                let units = ["s", "ms", "us", "ns", "min", "h", "d", "s", "min", "h", "x"];
+                format!("{number} {}", random.one_of(&units))
+            })
+            .collect();
+        parts.join(" ")
     };
     try_texts(make, |text| {
-        let (number, unit) = text.split_once(' ').unwrap();
-        let number: u128 = number.parse().unwrap();
-        let nanos = number
-            * match unit {
+        let words: Vec<_> = text.split(' ').collect();
+        let nanos = |part: &[&str]| -> Option<u128> {
+            let unit = match part[1] {
                 "ns" => 1,
+                "us" => 1_000,
                 "ms" => 1_000_000,
                 "s" => 1_000_000_000,
                 "min" => 60_000_000_000,
                 "h" => 3_600_000_000_000,
-                _ => 0,
+                "d" => 86_400_000_000_000,
+                _ => return None,
             };
-        for text in [format!("{number}{unit}"), text.to_owned()] {
+            Some(part[0].parse::<u128>().unwrap() * unit)
+        };
+        let sum: Option<u128> = words.chunks(2).map(nanos).sum();
+        // Nothing at all is refused, too.
+        let expected = sum.filter(|sum| *sum > 0);
+        let parts: Vec<_> = words.chunks(2).map(<[_]>::concat).collect();
+        for text in [text.to_owned(), parts.join(" "), parts.concat()] {
             let args = format!("HUEY, timeout = {text:?}");
             let timeout = syn::parse_str::<Args>(&args).ok().map(|args| args.timeout.unwrap());
-            let timeout = timeout.map_or(0, |timeout| timeout.as_nanos());
-            assert_eq!(timeout, nanos, "{args}");
+            assert_eq!(timeout.map(|timeout| timeout.as_nanos()), expected, "{args}");
         }
-        nanos > 0
+        expected.is_some()
     });
 }
 

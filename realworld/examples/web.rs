@@ -70,7 +70,7 @@ impl Order {
         {
             *self = Order::Ended(match ended {
                 Ok(text) => format!("done: {text}"),
-                Err(error) => format!("failed: {error}"),
+                Err(error) => error.to_string(),
             });
         }
         match self {

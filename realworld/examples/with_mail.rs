@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use lettre::{Message, SmtpTransport, Transport};
 use minihuey::{MiniHuey, task};
-use minihuey_realworld::{Smtp, or_skip};
+use minihuey_realworld::{Smtp, or_skip, report_waits};
 use once_cell::sync::Lazy;
+
+/// What the server takes for each mail.
+const DELAY: Duration = Duration::from_millis(200);
 
 static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("with-mail"));
 
@@ -27,12 +30,15 @@ fn welcome(transport: SmtpTransport, user: String) -> Result<(), Box<dyn Error +
 
 fn main() -> Result<(), Box<dyn Error>> {
     minihuey::monkey::patch_all()?;
-    let Some(server) = or_skip(Smtp::start(Duration::from_millis(200))) else { return Ok(()) };
+    let Some(server) = or_skip(Smtp::start(DELAY)) else { return Ok(()) };
     let start = Instant::now();
     let users = (0..100).map(|number| (server.transport(), format!("user-{number}")));
     let sent = welcome::map(users).get()?.len();
-    let took = start.elapsed().as_secs_f64();
-    println!("{sent} mails of 0.2 s each, on one thread, took {took:.3} s");
-    println!("the server has {}", server.recipients()?.len());
+    let recipients = server.recipients()?.len();
+    println!("{sent} mails were sent on one thread; the server has {recipients}");
+    report_waits(100 * DELAY, start)?;
+    if recipients != sent {
+        return Err("some got lost".into());
+    }
     Ok(())
 }

@@ -7,13 +7,16 @@
 //! Each task has a connection of its own. `mysql::Pool` waits on a lock that holds the worker.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, task};
-use minihuey_realworld::{MariaDb, or_skip};
+use minihuey_realworld::{MariaDb, or_skip, report_waits};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts};
 use once_cell::sync::Lazy;
+
+/// What the server takes for each query.
+const DELAY: Duration = Duration::from_millis(200);
 
 static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("with-mysql"));
 
@@ -30,8 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Some(server) = or_skip(MariaDb::start()) else { return Ok(()) };
     let start = Instant::now();
     let reports = report::map((1925..2025).map(|year| (server.options(), year))).get()?;
-    let took = start.elapsed().as_secs_f64();
-    println!("{} queries of 0.2 s each, on one thread, took {took:.3} s", reports.len());
+    println!("{} queries of {DELAY:?} each, on one thread", reports.len());
     println!("the last: {}", reports.last().ok_or("no report")?);
+    report_waits(100 * DELAY, start)?;
     Ok(())
 }

@@ -6,12 +6,15 @@
 //! ```
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, task};
-use minihuey_realworld::{Postgres, or_skip};
+use minihuey_realworld::{Postgres, or_skip, report_waits};
 use once_cell::sync::Lazy;
 use postgres::{Config, NoTls};
+
+/// What the server takes for each query.
+const DELAY: Duration = Duration::from_millis(200);
 
 static HUEY: Lazy<MiniHuey> = Lazy::new(|| MiniHuey::new("with-postgres"));
 
@@ -39,7 +42,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let doubled = double::map((0..50).map(|number| (server.config(), number)));
     let added = double_and_add::map((0..50).map(|number| (server.config(), number)));
     let sum: i32 = doubled.get()?.into_iter().chain(added.get()?).sum();
-    let took = start.elapsed().as_secs_f64();
-    println!("100 queries of 0.2 s each took {took:.3} s; their sum is {sum}");
+    println!("100 queries of {DELAY:?} each, on OS threads; their sum is {sum}");
+    report_waits(100 * DELAY, start)?;
+    if sum != 4_950 {
+        return Err("it should be 4950".into());
+    }
     Ok(())
 }

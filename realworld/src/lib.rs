@@ -1,6 +1,6 @@
 //! Real servers for the tests, examples and benches of minihuey: each in a process of its own, on
 //! loopback, on a free port, with a directory of its own. Where one is not installed, [`or_skip`]
-//! says so.
+//! says so. [`report_waits`] is how the examples end.
 //!
 //! A server ends when it is dropped, and also when the thread that started it ends, however that
 //! comes about: the kernel kills it then.
@@ -17,6 +17,7 @@ pub mod smtp;
 
 use std::env;
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 pub use crate::mariadb::MariaDb;
 pub use crate::origin::Origin;
@@ -41,4 +42,18 @@ pub fn or_skip<S>(started: Result<S, Unavailable>) -> Option<S> {
         }
         Err(why) => panic!("{why}"),
     }
+}
+
+/// Prints what tasks have waited in all, and how long that took them since `start`.
+///
+/// # Errors
+/// If they have not waited at the same time. A third of the waits is far more than any machine needs.
+pub fn report_waits(waits: Duration, start: Instant) -> Result<(), String> {
+    let took = start.elapsed();
+    println!("waits, one after another:  {:7.2} s", waits.as_secs_f64());
+    println!("by the clock on the wall:  {:7.2} s", took.as_secs_f64());
+    if took > waits / 3 {
+        return Err("the tasks have hardly waited at the same time".to_owned());
+    }
+    Ok(())
 }

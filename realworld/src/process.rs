@@ -2,7 +2,7 @@
 //! own process id, whatever becomes of the test that started it.
 
 use std::ffi::OsString;
-use std::fmt::{self, Display};
+use std::fmt::{self, Debug, Display};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::ffi::OsStringExt;
@@ -25,8 +25,7 @@ const HIDDEN: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"];
 const POSTGRES: &str = "/usr/lib/postgresql";
 const LOG: &str = "server.log";
 
-/// Why there is no server.
-#[derive(Debug)]
+/// Why there is no server. Its `Debug` is the readable text: that is what `main` prints of it.
 #[non_exhaustive]
 pub enum Unavailable {
     /// A program is not on this machine.
@@ -55,6 +54,12 @@ impl Display for Unavailable {
             }
             Unavailable::Failed(why) => f.write_str(why),
         }
+    }
+}
+
+impl Debug for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
     }
 }
 

@@ -191,7 +191,7 @@ impl Entry {
 
     /// Its fate can't be told from what its body did.
     pub fn must_be_seen(&self) -> bool {
-        self.has_timeout || self.tally.is_mortal || self.tally.rejects
+        self.has_timeout || self.tally.is_mortal || self.tally.rejects || self.tally.is_immediate
     }
 
     /// The caller saw what became of it.
@@ -200,7 +200,7 @@ impl Entry {
             Ok(_) => Fate::Value,
             Err(TaskError::Failed(_)) => Fate::Failed,
             Err(TaskError::Panicked(panic)) => {
-                if self.ended() == Ended::Unwound {
+                if self.ended() == Ended::Unwound && !self.tally.is_immediate {
                     problem(format!("not on purpose: {panic}: {self}"));
                 }
                 Fate::Panicked
@@ -260,7 +260,10 @@ impl Entry {
             Fate::Unseen => unreachable!("it was replaced"),
             Fate::Value => (ended == Ended::Ok, &tally.finished),
             Fate::Failed => (ended == Ended::Err, &tally.failed),
-            Fate::Panicked => (ended == Ended::Panic, &tally.failed),
+            Fate::Panicked => {
+                let with_its_caller = tally.is_immediate && ended == Ended::Unwound;
+                (ended == Ended::Panic || with_its_caller, &tally.failed)
+            }
             Fate::Overflow => (ended == Ended::Overflow, &tally.failed),
             Fate::Cancelled if started == 0 && self.delay.is_some() => {
                 (true, &tally.cancelled_maybe_before_due)
@@ -397,6 +400,8 @@ pub struct Tally {
     pub is_mortal: bool,
     /// Calls that its backlog has no room for are rejected.
     pub rejects: bool,
+    /// What is called runs in its caller, and unwinds with that.
+    pub is_immediate: bool,
     open: AtomicI64,
     called: AtomicU64,
     started: AtomicU64,
@@ -412,6 +417,8 @@ pub struct Tally {
     lost: AtomicU64,
     /// Runs of the periodic task, which nobody calls.
     pub periodic: AtomicU64,
+    /// Of the other one, which fails.
+    pub periodic_failed: AtomicU64,
     /// Whose results were ShutDown, and whether they had begun.
     shut_down_tasks: Mutex<HashMap<TaskId, bool>>,
     /// What `shutdown` gave.
@@ -423,6 +430,10 @@ pub struct Tally {
 impl Tally {
     pub fn of(huey: &str, is_mortal: bool, rejects: bool) -> Tally {
         Tally { huey: huey.to_owned(), is_mortal, rejects, ..Tally::default() }
+    }
+
+    pub fn of_immediate(self) -> Tally {
+        Tally { is_immediate: true, ..self }
     }
 
     pub fn is_settled(&self) -> bool {
@@ -465,7 +476,7 @@ impl Tally {
         equal("running", stats.running as u64, 0);
         equal("backlog", stats.backlog as u64, 0);
         equal("finished", stats.finished, count(&self.finished) + count(&self.periodic));
-        equal("failed", stats.failed, count(&self.failed));
+        equal("failed", stats.failed, count(&self.failed) + count(&self.periodic_failed));
         equal("timed out", stats.timed_out, count(&self.timed_out));
         let least = count(&self.cancelled);
         let most = least + count(&self.cancelled_maybe_before_due);
@@ -500,6 +511,7 @@ impl Display for Tally {
             ("rejected", &self.rejected),
             ("lost in the call", &self.lost),
             ("periodic", &self.periodic),
+            ("periodic that failed", &self.periodic_failed),
         ];
         write!(f, "{} open", self.open.load(SeqCst))?;
         for (name, count) in counts {
@@ -545,10 +557,16 @@ pub fn dump() -> String {
         let wait = place.wait().map_or("waits for nothing".to_owned(), |wait| wait.to_string());
         let _ = writeln!(text, "{name}: {wait}");
     }
-    let entries = open_entries();
-    let _ = writeln!(text, "{} open entries, the oldest first:", entries.len());
-    for entry in entries.iter().take(300) {
-        let _ = writeln!(text, "  {entry}");
+    // Those that ended hang on somebody who did not.
+    let (running, others): (Vec<_>, Vec<_>) = open_entries().into_iter().partition(|entry| {
+        let has_begun = entry.started.load(SeqCst) > 0;
+        entry.place.wait().is_some() || has_begun && entry.ended() == Ended::Not
+    });
+    for (entries, which) in [(running, "run or wait"), (others, "are open beside them")] {
+        let _ = writeln!(text, "{} entries {which}, the oldest first:", entries.len());
+        for entry in entries.iter().take(300) {
+            let _ = writeln!(text, "  {entry}");
+        }
     }
     text
 }

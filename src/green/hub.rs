@@ -120,16 +120,6 @@ pub(crate) fn is_at_work() -> bool {
     AT_WORK.get()
 }
 
-/// Runs `f` as the hub's own code, for the duration of which no call waits or yields.
-#[cfg(feature = "monkey")]
-#[inline]
-pub(super) fn at_work<R>(f: impl FnOnce() -> R) -> R {
-    let before = AT_WORK.replace(true);
-    let given = f();
-    AT_WORK.set(before);
-    given
-}
-
 /// The hub of the calling thread, if it is a worker.
 pub(crate) fn current() -> Option<&'static Hub> {
     HUB.get()
@@ -223,7 +213,7 @@ impl Hub {
         })
     }
 
-    // `tests/loom.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
+    // `tests/loom/hub.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
     /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
         let poller = match CoIo::new(Fd(self.poller.fd())) {
@@ -336,17 +326,16 @@ impl Hub {
 
     #[cold]
     fn look_at_clock(&self, local: &Local) -> bool {
+        const LOOK_NANOS: u64 = LOOK_EVERY.as_nanos() as u64;
         let now = now();
         let since = now.saturating_sub(self.last_look.load(Ordering::Relaxed));
-        let since = Duration::from_nanos(since);
         self.last_look.store(now, Ordering::Relaxed);
         let stride = local.stride.get();
-        if since < LOOK_EVERY / 2 {
+        if since < LOOK_NANOS / 2 {
             local.stride.set((stride * 2).min(MOST_TICKS));
-        } else if since > LOOK_EVERY * 2 {
-            let times_too_long = since.as_nanos() / LOOK_EVERY.as_nanos();
-            let stride = u128::from(stride) / times_too_long.max(1);
-            local.stride.set(u32::try_from(stride).unwrap_or(1).max(1));
+        } else if since > LOOK_NANOS * 2 {
+            let times_too_long = u32::try_from(since / LOOK_NANOS).unwrap_or(u32::MAX);
+            local.stride.set((stride / times_too_long).max(1));
         }
         self.ticks.store(local.stride.get(), Ordering::Relaxed);
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;

@@ -194,8 +194,13 @@ impl Green {
         let member = self.member.as_ref()?;
         // Whoever holds a worker is in a job, and no job runs with the lock held; but a worker may
         // not get a processor for long.
-        let state = member.pool.state.try_lock_for(Duration::from_millis(100))?;
-        Some((member.top_job(&state)?, member.pool.clone()))
+        for _ in 0..100 {
+            if let Some(state) = member.pool.state.try_lock() {
+                return Some((member.top_job(&state)?, member.pool.clone()));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
     }
 }
 

@@ -1,63 +1,41 @@
-//! The lock that the library's own state is kept under. As parking_lot's, but a green thread that
-//! waits for one, or hands one on, is never made to yield by that.
+//! The lock that the library's own state is kept under: a [`Word`], with the guards of lock_api.
 //!
-//! parking_lot calls `sched_yield` before it blocks. With the feature `monkey` that is ours, and
-//! lets other green threads of the worker run: in the middle of whatever the caller does, such as
-//! taking a block from the arena, or with another lock held, for which they would then hold the
-//! worker for good. So here that call is the kernel's.
+//! Not parking_lot's, which calls `sched_yield` before it blocks. With the feature `monkey` that is
+//! ours, and lets other green threads of the worker run: in the middle of whatever the caller does,
+//! such as taking a block from the arena, or with another lock held, for which they would then hold
+//! the worker for good. Nor std's, which looks twice whether a panic unwinds, for a poison that is
+//! not wanted here: that is felt in what a task costs.
+//!
+//! Nobody waits for anything else while holding one, so whoever finds it taken is let in soon.
 
-use parking_lot::lock_api::{self, RawMutex, RawMutexTimed};
+use lock_api::{GuardSend, RawMutex};
 
-pub(crate) type Mutex<T> = lock_api::Mutex<Quiet, T>;
-pub(crate) type MutexGuard<'a, T> = lock_api::MutexGuard<'a, Quiet, T>;
+use super::word::{FREE, Word};
+use crate::primitives::AtomicU32;
 
-pub(crate) struct Quiet(parking_lot::RawMutex);
+pub(crate) type Mutex<T> = lock_api::Mutex<Word, T>;
+pub(crate) type MutexGuard<'a, T> = lock_api::MutexGuard<'a, Word, T>;
 
-/// Runs `f`, in which no call yields.
-#[inline]
-fn quietly<R>(f: impl FnOnce() -> R) -> R {
-    #[cfg(feature = "monkey")]
-    return super::hub::at_work(f);
-    #[cfg(not(feature = "monkey"))]
-    f()
-}
-
-// SAFETY: parking_lot's own lock does the work.
-unsafe impl RawMutex for Quiet {
+// SAFETY: of those that `try_lock` lets in and `lock` lets return, each has to `unlock` before the
+// next one comes in.
+unsafe impl RawMutex for Word {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait wants it")]
-    const INIT: Quiet = Quiet(parking_lot::RawMutex::INIT);
-    type GuardMarker = <parking_lot::RawMutex as RawMutex>::GuardMarker;
+    const INIT: Word = Word(AtomicU32::new(FREE));
+    type GuardMarker = GuardSend;
 
     #[inline]
     fn lock(&self) {
-        if !self.0.try_lock() {
-            quietly(|| self.0.lock());
-        }
+        self.lock();
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        self.0.try_lock()
+        self.try_lock()
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        // SAFETY: the caller's promise: it is locked by the caller.
-        quietly(|| unsafe { self.0.unlock() });
-    }
-}
-
-// SAFETY: as above.
-unsafe impl RawMutexTimed for Quiet {
-    type Duration = <parking_lot::RawMutex as RawMutexTimed>::Duration;
-    type Instant = <parking_lot::RawMutex as RawMutexTimed>::Instant;
-
-    fn try_lock_for(&self, timeout: Self::Duration) -> bool {
-        quietly(|| self.0.try_lock_for(timeout))
-    }
-
-    fn try_lock_until(&self, timeout: Self::Instant) -> bool {
-        quietly(|| self.0.try_lock_until(timeout))
+        self.unlock();
     }
 }
 

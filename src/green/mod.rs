@@ -24,6 +24,7 @@ mod arena;
 mod backlog;
 mod called;
 mod descriptor;
+pub(crate) mod futex;
 mod hub;
 mod inbox;
 mod interrupt;
@@ -49,6 +50,7 @@ mod timers;
 mod waiter;
 mod watch;
 mod watchdog;
+mod word;
 
 use std::time::{Duration, Instant};
 

@@ -33,6 +33,10 @@ const RESERVE: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 16 * 1024 
 /// What must be left to run one job on top of another.
 const ROOM_FOR_ONE_MORE: usize = 96 * 1024;
 
+/// What a panic may need of a stack before it unwinds: the program's hook, which may print a
+/// backtrace.
+const ROOM_FOR_A_HOOK: usize = 64 * 1024;
+
 /// What generator fills the bottom of a new stack with.
 const MARK: usize = usize::from_ne_bytes([0xEE; size_of::<usize>()]);
 
@@ -269,6 +273,12 @@ pub(super) fn has_room_for_one_more(stack_size: Option<usize>) -> bool {
     here().is_some_and(|(_, left)| left > needed)
 }
 
+/// The calling green thread may overflow its stack if it calls a panic hook: and an overflow amid a
+/// panic is the end, see `handle`.
+pub(super) fn is_too_near_for_a_hook() -> bool {
+    here().is_some_and(|(green, left)| left < ROOM_FOR_A_HOOK.min(green.stack_size / 4))
+}
+
 /// Puts our handler in front of generator's, which is installed when the first coroutine starts:
 /// so it must be called in one.
 pub(super) fn install_handler() {
@@ -294,6 +304,9 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     // It runs right now: what it holds of its own Arc is on its stack, which is never unwound, so
     // it stays alive for good.
     if let Some(green) = owner_of_guard(address) {
+        if std::thread::panicking() {
+            give_up();
+        }
         ACTIVE.set(ptr::null());
         pause(green.hub);
         // SAFETY: the lowest word of the stack is mapped, and nothing will run on it again.
@@ -320,6 +333,17 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
             previous(signal, info, context);
         }
     }
+}
+
+/// Ends the process. std counts the panics of an OS thread, and this one's would never be taken off:
+/// all that runs on the worker would take itself for unwinding, could wait for nothing, and would
+/// end the process at the next panic, for another reason than this one. Async-signal-safe.
+fn give_up() -> ! {
+    const WHY: &str = "minihuey: a task has overflowed its stack in the middle of a panic, which \
+        can't be undone. The process ends.\n";
+    // SAFETY: the bytes are there for good.
+    unsafe { libc::write(libc::STDERR_FILENO, WHY.as_ptr().cast(), WHY.len()) };
+    std::process::abort()
 }
 
 /// Has the hub run soon. Async-signal-safe: one system call, no lock, no memory.

@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::{Arc, Once};
 
 use super::interrupt::Interruption;
+use super::overflow;
 use super::thread::Green;
 use crate::error::Panic;
 
@@ -43,9 +45,16 @@ fn chain_hook() {
             }
         });
         let in_std = info.location().is_some_and(|place| place.file().contains("library/std/"));
-        if !(a_sleep_fails() && in_std) {
-            previous(info);
+        if a_sleep_fails() && in_std {
+            return;
         }
+        if overflow::is_too_near_for_a_hook() {
+            let note = "so near the end of its stack that the program's panic hook is not called";
+            // Nobody is told if there is nobody to be told.
+            let _ = writeln!(std::io::stderr(), "{info}\nminihuey: this was {note}");
+            return;
+        }
+        previous(info);
     }));
 }
 

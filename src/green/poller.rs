@@ -42,7 +42,7 @@ struct Watch {
     wait: Arc<Wait>,
 }
 
-// `tests/loom.rs` has a model that mirrors who enters, leaves, fires and closes.
+// `tests/loom/descriptors.rs` has a model that mirrors who enters, leaves, fires and closes.
 
 /// One wait, for any number of descriptors.
 struct Wait {

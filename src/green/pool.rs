@@ -323,22 +323,29 @@ impl Pool {
         })
     }
 
-    /// Takes everything that waits out of the backlog, without running it.
-    pub(crate) fn drain(&self) -> Vec<JobRef> {
+    /// Takes everything that waits out of the backlog, and ends it as shut down. Gives what ended
+    /// so: some may have been ended otherwise, and not have been withdrawn yet.
+    pub(crate) fn abandon_waiting(&self) -> Vec<JobRef> {
         let mut state = self.state.lock();
         let (mut jobs, mut stale) = state.backlog.drain();
         let (offloaded, stale_too) = state.lane.drain();
         jobs.extend(offloaded);
         stale.extend(stale_too);
-        state.books.waiting -= jobs.len();
-        state.books.abandoned += jobs.len() as u64;
         self.note(&state);
+        drop(state);
+        drop(stale);
+        let abandoned = jobs.iter().filter(|job| job.abandon(End::ShutDown)).cloned().collect();
+        // Not before: only now it is decided how each of them ends.
+        let mut state = self.state.lock();
+        state.books.waiting -= jobs.len();
+        for job in &jobs {
+            state.books.enter(job.abandoned().unwrap_or(Ran::ShutDown));
+        }
         let is_idle = state.books.waiting == 0 && state.books.begun == 0;
         let wake: Vec<_> = if is_idle { state.for_idle.drain().collect() } else { Vec::new() };
         drop(state);
-        drop(stale);
         wake.into_iter().for_each(Waiter::wake);
-        jobs
+        abandoned
     }
 
     /// What runs now.
@@ -599,8 +606,10 @@ impl Pool {
                     log::error!("task {} #{} was not taken on: {WHY}", job.meta().name, job.id());
                 });
                 job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
+                // Somebody may have ended it otherwise.
+                let ran = job.abandoned().unwrap_or(Ran::ShutDown);
                 let mut state = self.state.lock();
-                self.settle_offloaded(&mut state, number, Ran::ShutDown, &mut chores);
+                self.settle_offloaded(&mut state, number, ran, &mut chores);
                 state.lane.give_place();
                 again = loop {
                     match state.lane.demand() {

@@ -143,7 +143,8 @@ impl Green {
                         if Green::leave_to_successor(member, job, size) {
                             return Left::Successor;
                         }
-                        ran = Some(Ran::ShutDown);
+                        // Refused, or ended otherwise meanwhile.
+                        ran = Some(job.abandoned().unwrap_or(Ran::ShutDown));
                         continue;
                     }
                     overflow::enter(&self);

@@ -93,7 +93,7 @@ pub(crate) fn block_uninterrupted(
     block(me, deadline, false, done)
 }
 
-// `tests/loom.rs` has a model that mirrors its loop.
+// `tests/loom/values.rs` has a model that mirrors its loop.
 #[inline]
 fn block(
     me: Option<&Green>,

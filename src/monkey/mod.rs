@@ -22,6 +22,9 @@
 //! All others go straight to the kernel, which also decides every error. Without the feature not
 //! one name is there.
 //!
+//! The repository's `realworld/examples` have programs with HTTP clients, databases, child processes
+//! and peers that behave oddly.
+//!
 //! # What cooperates
 //!
 //! - TCP, UDP and Unix sockets: connecting (the queue of a listener is made 4,096 long), accepting,

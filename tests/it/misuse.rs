@@ -47,8 +47,9 @@ fn a_name_twice_is_refused_by_start_and_by_calls_of_the_second() {
 #[test]
 fn an_error_returned_from_main_reads_as_text() {
     let huey = MiniHuey::new("main");
-    let error =
-        Error::from(huey.try_task("fail", || Err::<(), _>("no")).call(()).get().unwrap_err());
+    let error = huey.try_task("fail", || Err::<(), _>("no")).call(()).get().unwrap_err();
+    assert_eq!(format!("{error:?}"), "task fail failed: no");
+    let error = Error::from(error);
     assert_eq!(format!("{error:?}"), "task fail failed: no");
     assert_eq!(format!("{error}"), "task fail failed: no");
 }

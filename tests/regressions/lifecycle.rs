@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
-use minihuey::{ManualClock, MiniHuey, green};
+use minihuey::{ManualClock, MiniHuey, TaskError, green};
 
 use crate::child;
-use crate::support::{LIMIT, moment, utc, within_limit};
+use crate::support::{LIMIT, moment, until, utc, within_limit};
 
 #[test]
 fn join_returns_after_a_shutdown_that_drained() {
@@ -119,4 +119,34 @@ fn starts_stops_and_shutdowns_at_once_leave_no_result_unresolved() {
             assert_eq!(huey.stats().scheduled, 0);
         }
     });
+}
+
+/// Shuts its huey down in the middle of the cancelling of the task that it is the argument of.
+struct Last(MiniHuey);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let abandoned = self.0.shutdown(Duration::ZERO).unwrap();
+        assert_eq!(abandoned.len(), 1, "the one that runs: {abandoned:?}");
+    }
+}
+
+#[test]
+fn a_shutdown_amid_a_cancel_enters_the_task_in_the_books_as_its_result_says() {
+    let huey = MiniHuey::builder("amid").pool_size(1).build();
+    let (sender, runs) = mpsc::channel();
+    let hold = huey.task("hold", move |sender: mpsc::Sender<()>| {
+        sender.send(()).unwrap();
+        green::sleep(10 * LIMIT);
+    });
+    let held = hold.call((sender,));
+    runs.recv_timeout(LIMIT).unwrap();
+    let waits = huey.task("waits", drop::<Last>).call((Last(huey.clone()),));
+    assert!(waits.cancel());
+    assert!(matches!(waits.get(), Err(TaskError::Cancelled)));
+    assert!(matches!(held.get(), Err(TaskError::ShutDown)));
+    until("all is settled", || huey.stats().running == 0);
+    let stats = huey.stats();
+    assert_eq!((stats.enqueued, stats.cancelled, stats.abandoned), (2, 1, 1), "{stats:?}");
+    huey.join(LIMIT).unwrap();
 }

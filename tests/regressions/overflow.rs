@@ -1,6 +1,9 @@
 //! Tasks that outgrow their stack, at places where that is hard to bear.
 
 use std::hint::black_box;
+use std::os::unix::process::ExitStatusExt;
+use std::panic;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -227,4 +230,71 @@ fn a_thousand_overflows_one_after_another_are_all_told() {
             assert!(matches!(result, Err(TaskError::StackOverflow)), "{turn}: {result:?}");
         }
     });
+}
+
+/// Goes down until no more than `left` bytes are left of a stack of `size`, whose top is near `top`.
+#[inline(never)]
+fn descend_until(left: usize, size: usize, top: usize, then: &dyn Fn()) -> u64 {
+    let frame = black_box([1u64; 16]);
+    if top - (&raw const frame as usize) > size - left {
+        then();
+        return 0;
+    }
+    descend_until(left, size, top, then) + frame[15]
+}
+
+#[test]
+fn a_panic_near_the_end_of_a_stack_fails_its_task_alone() {
+    const SIZE: usize = 256 * 1024;
+    child::run("overflow::a_panic_near_the_end_of_a_stack_fails_its_task_alone", || {
+        // One that needs some stack itself; before the library puts its own in front of it.
+        panic::set_hook(Box::new(|_| _ = black_box([1u8; 40 * 1024])));
+        minihuey::runtime().stack_size(SIZE).start().unwrap();
+        let huey = MiniHuey::new("near");
+        let dive = || {
+            let top = 0u8;
+            let fails = || panic!("near the end");
+            descend_until(30 * 1024, SIZE, &raw const top as usize, &fails)
+        };
+        match huey.task("dive", dive).call(()).get_timeout(LIMIT) {
+            Err(TaskError::Panicked(panic)) => assert_eq!(panic.message(), "near the end"),
+            other => panic!("{other:?}"),
+        }
+        let after = huey.task("after", || {
+            green::yield_now();
+            std::thread::panicking()
+        });
+        assert!(!after.call(()).get_timeout(LIMIT).unwrap());
+    });
+}
+
+/// Outgrows the stack when it is dropped.
+struct Deep;
+
+impl Drop for Deep {
+    fn drop(&mut self) {
+        endless(0);
+    }
+}
+
+#[test]
+fn an_overflow_amid_a_panic_ends_the_process_and_says_why() {
+    const NAME: &str = "overflow::an_overflow_amid_a_panic_ends_the_process_and_says_why";
+    const VARIABLE: &str = "MINIHUEY_OVERFLOWS_AMID_A_PANIC";
+    if std::env::var_os(VARIABLE).is_some() {
+        let dive = || {
+            let _deep = Deep;
+            panic!("on purpose");
+        };
+        let _: Result<(), _> = MiniHuey::new("amid").task("dive", dive).call(()).get();
+        return;
+    }
+    let output = within_limit(|| {
+        let program = std::env::current_exe().unwrap();
+        let mut again = Command::new(program);
+        again.args(["--exact", NAME, "--nocapture"]).env(VARIABLE, "1").output().unwrap()
+    });
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
+    assert!(text.contains("in the middle of a panic"), "{text}");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use minihuey::Error;
 
+use super::shared::shared;
 use super::world::{Called, Caller, Family, KINDS, Kind, Plan, live_and_die, together, world};
 use crate::account::{self, Place, problem};
 use crate::random::Random;
@@ -52,7 +53,14 @@ impl Driver {
             self.release();
             return;
         }
-        match self.random.below(40) {
+        // None is to lie there until it is overdue.
+        if world().posted() > MOST_HELD
+            && let Some(call) = world().collect()
+        {
+            self.treat(call);
+            return;
+        }
+        match self.random.below(44) {
             0..=15 => {
                 let call = self.call(None);
                 self.held.push_back(call);
@@ -74,11 +82,12 @@ impl Driver {
                 let calls: Vec<_> = (0..30).map(|_| self.call_in(&family, None, 0)).collect();
                 self.held.extend(calls);
             }
-            _ => {
+            38 | 39 => {
                 if let Some(call) = world().collect() {
                     self.treat(call);
                 }
             }
+            _ => shared().visit(&self.place, &mut self.random),
         }
     }
 

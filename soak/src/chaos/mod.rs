@@ -4,6 +4,7 @@
 mod driver;
 mod echo;
 mod node;
+mod shared;
 mod world;
 
 use std::process::exit;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::shared::shared;
 use self::world::world;
 use crate::account;
 
@@ -32,7 +34,9 @@ pub fn run(chaos: &Chaos) {
     minihuey::monkey::patch_all().expect("it is linked into the program");
     world::make(echo::start().expect("there is a port"));
 
-    let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let flag = || -> &'static AtomicBool { Box::leak(Box::new(AtomicBool::new(false))) };
+    let (stop, no_more) = (flag(), flag());
+    let clerk = shared::start_clerk(no_more);
     let start = Instant::now();
     let mut drivers = driver::start(seed, stop);
     let mut next_line = Duration::from_secs(10);
@@ -65,8 +69,15 @@ pub fn run(chaos: &Chaos) {
         }
         pause(bound, deadline, "something is never settled");
     }
+    // Nobody is left whom it might serve.
+    no_more.store(true, SeqCst);
+    if clerk.join().is_err() {
+        account::problem("the clerk panicked".to_owned());
+    }
     settle(deadline);
+    shared().check(deadline);
     report(start);
+    shared().report();
     for family in &world().families {
         println!("  {}: {}", family.tally.huey, family.tally);
     }

@@ -5,14 +5,19 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::pin::Pin;
+use std::process::Command;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use minihuey::sync::channel::{Sender, bounded};
 use minihuey::{green, offload};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 
+use super::shared::shared;
 use super::world::{Called, Caller, Family, Kind, Order, Plan, live_and_die, together, world};
 use crate::account::{Body, Ended, Value, problem};
 use crate::random::Random;
@@ -25,6 +30,8 @@ const MOST_BYTES: u64 = 4096;
 
 pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
     let Order { ticket, seed, depth, home, errand } = order;
+    // On an OS thread that would end the process; as a part of its caller, its caller.
+    let may_overflow = kind != Kind::Offloaded && !ticket.0.tally.is_immediate;
     let body = Body::begin(&ticket.0);
     let mut random = Random::new(seed);
     if let Some(Errand(stream)) = errand {
@@ -53,11 +60,11 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
             body.ends(Ended::Panic);
             resume_unwind(Box::new(value));
         }
-        4 if kind != Kind::Offloaded && random.once_in(4) => {
+        4 if may_overflow && random.once_in(4) => {
             // What is on this stack from here on is lost.
             body.ends(Ended::Overflow);
             drop((ticket, home));
-            Ok(descend(0))
+            Ok(descend(0, &mut random))
         }
         _ => {
             let value = body.value();
@@ -67,11 +74,27 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
     }
 }
 
+/// Until the stack ends: here, or deep inside of what it calls. Nothing that it calls takes anything
+/// that others would miss. (No panics: an overflow in the middle of one ends the process.)
 #[inline(never)]
 #[allow(unconditional_recursion, reason = "until the stack ends")]
-fn descend(level: u64) -> Value {
+fn descend(level: u64, random: &mut Random) -> Value {
     let frame = black_box([level; 64]);
-    let value = descend(level + 1);
+    match random.below(64) {
+        0 => green::yield_now(),
+        1 => green::sleep(micros(random, 20)),
+        2 => thread::sleep(micros(random, 20)),
+        3 => drop(green::spawn(|| ()).join()),
+        4 => offload(|| ()),
+        5 => {
+            let (sender, receiver) = bounded(1);
+            drop(green::spawn(move || sender.send(level)));
+            let _ = receiver.recv();
+        }
+        6 => drop(bounded::<u64>(1).1.recv_timeout(micros(random, 20))),
+        _ => {}
+    }
+    let value = descend(level + 1, random);
     black_box(frame);
     value
 }
@@ -108,7 +131,7 @@ impl Me<'_> {
 
     fn step(&self, random: &mut Random) {
         let place = &self.body.0.place;
-        match random.below(12) {
+        match random.below(16) {
             0 => {
                 let _waiting = place.waits("a sleep", 0);
                 green::sleep(micros(random, 2000));
@@ -137,6 +160,8 @@ impl Me<'_> {
             }
             7 if random.once_in(3) => self.talk_to_a_task(random),
             8 if random.once_in(4) => self.talk_to_the_server(random),
+            12..=14 => shared().visit(place, random),
+            15 if random.once_in(40) => self.wait_for_a_child_process(),
             _ if self.depth == 0 => {}
             9 if random.once_in(20) => live_and_die(self.caller(), random, self.depth - 1),
             _ => self.have_children(random),
@@ -145,7 +170,7 @@ impl Me<'_> {
 
     fn have_children(&self, random: &mut Random) {
         let (place, caller) = (&self.body.0.place, self.caller());
-        match random.below(10) {
+        match random.below(11) {
             0 => drop(self.call(random, None)),
             1 => self.call(random, None).get(caller),
             2 => {
@@ -183,6 +208,10 @@ impl Me<'_> {
             }
             7 => world().post(self.call(random, None)),
             8 => self.call(random, None).hand_over(),
+            9 => {
+                let child = self.call(random, None);
+                self.await_for_a_while(child, micros(random, 1000));
+            }
             _ => {
                 let children: Vec<_> = (0..random.below(5))
                     .map(|_| self.call(random, None))
@@ -194,6 +223,40 @@ impl Me<'_> {
                 for (index, value) in group.as_completed() {
                     entries[index].saw(&value);
                 }
+            }
+        }
+    }
+
+    /// As a future does, with a waker that its task waits for. Only for a while: who awaits keeps
+    /// its place in its huey.
+    fn await_for_a_while(&self, mut child: Called, patience: Duration) {
+        let (sender, woken) = bounded(1);
+        let waker = Waker::from(Arc::new(Wakes(sender)));
+        let mut context = Context::from_waker(&waker);
+        if Pin::new(&mut child).poll(&mut context).is_ready() {
+            return;
+        }
+        let waiting = self.body.0.place.waits("a waker of", child.entry.number);
+        let was_woken = woken.recv_timeout(patience).is_ok();
+        drop(waiting);
+        if Pin::new(&mut child).poll(&mut context).is_pending() {
+            if was_woken {
+                problem(format!("woken, and not ready: {}", child.entry));
+            }
+            child.get(self.caller());
+        }
+    }
+
+    /// One that ends at once. If the wait is ended from outside, an OS thread takes it over.
+    fn wait_for_a_child_process(&self) {
+        let _waiting = self.body.0.place.waits("a child process", 0);
+        // No descriptors or memory for it: there are other things to do.
+        let Ok(mut child) = Command::new("true").spawn() else { return };
+        match child.wait() {
+            Ok(status) if status.success() => {}
+            Ok(status) => problem(format!("`true` ended with {status}: {}", self.body.0)),
+            Err(_) => {
+                let _ = thread::Builder::new().spawn(move || child.wait());
             }
         }
     }
@@ -250,6 +313,15 @@ impl Me<'_> {
         if !heard.is_empty() && said != heard {
             problem(format!("{whose} echoed something else: {}", self.body.0));
         }
+    }
+}
+
+/// A waker that sends word.
+struct Wakes(Sender<()>);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.try_send(());
     }
 }
 

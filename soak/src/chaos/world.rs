@@ -1,15 +1,19 @@
 //! Who there is to call: hueys with their tasks, those that live for the whole run and those that
 //! are made and shut down in passing; and the handle of a call, which enters what it sees.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use minihuey::{Builder, Group, MiniHuey, Period, Task, TaskError, TaskResult, WhenFull, group};
+use minihuey::{
+    Builder, Group, MiniHuey, Period, Task, TaskError, TaskResult, WhenFull, green, group,
+};
 
 use super::node;
+use super::shared::shared;
 use crate::account::{self, Entry, Fate, Place, Tally, Ticket, Value, lock};
 use crate::random::Random;
 
@@ -177,7 +181,10 @@ impl Called {
     pub fn hand_over(&mut self) {
         if let Some(result) = self.result.take() {
             let entry = self.entry.clone();
-            result.on_ready(move |value| entry.saw(&value));
+            result.on_ready(move |value| {
+                shared().greet();
+                entry.saw(&value);
+            });
         }
     }
 }
@@ -219,7 +226,7 @@ pub struct World {
     pub families: Vec<Arc<Family>>,
     pub echo: std::net::SocketAddr,
     /// Calls whose handles tasks left to the drivers.
-    post: Mutex<Vec<Called>>,
+    post: Mutex<VecDeque<Called>>,
     /// Hueys that were shut down, to be compared once all their calls are settled.
     graves: Mutex<Vec<(MiniHuey, Arc<Tally>)>>,
     pub mortals: AtomicU64,
@@ -231,7 +238,8 @@ pub fn world() -> &'static World {
     WORLD.get().expect("it is made first")
 }
 
-/// Without limits; few at a moment; a short backlog that rejects; a short one that has callers wait.
+/// Without limits; few at a moment; a short backlog that rejects; a short one that has callers wait;
+/// and one that runs what is called in its caller.
 pub fn make(echo: std::net::SocketAddr) {
     let tally = |huey: &str| Tally::of(huey, false, huey == "strict");
     let families = vec![
@@ -242,11 +250,21 @@ pub fn make(echo: std::net::SocketAddr) {
             MiniHuey::builder("patient").pool_size(4).backlog(8).when_full(WhenFull::Wait),
             tally("patient"),
         ),
+        Family::new(
+            MiniHuey::builder("immediate").pool_size(8).immediate(true),
+            tally("immediate").of_immediate(),
+        ),
     ];
     for family in &families {
         let tally = family.tally.clone();
         family.huey.periodic_task("each second", Period::from(every_second()), move || {
             tally.periodic.fetch_add(1, SeqCst);
+        });
+        let tally = family.tally.clone();
+        family.huey.periodic_task("in vain", Period::from(every_second()), move || {
+            green::sleep(Duration::from_micros(100));
+            tally.periodic_failed.fetch_add(1, SeqCst);
+            Err::<(), _>("on purpose")
         });
         family.huey.start().expect("it is started once");
     }
@@ -266,11 +284,15 @@ fn every_second() -> minihuey::Crontab {
 
 impl World {
     pub fn post(&self, call: Called) {
-        lock(&self.post).push(call);
+        lock(&self.post).push_back(call);
     }
 
     pub fn collect(&self) -> Option<Called> {
-        lock(&self.post).pop()
+        lock(&self.post).pop_front()
+    }
+
+    pub fn posted(&self) -> usize {
+        lock(&self.post).len()
     }
 
     pub fn bury(&self, huey: MiniHuey, tally: Arc<Tally>) {

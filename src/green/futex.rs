@@ -1,0 +1,25 @@
+//! The kernel's waiting for a word to change. Not of std's: it keeps its own to itself.
+
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+
+/// Whoever has what is waited for goes on within that many looks, if it has a processor: longer than
+/// that it does not pay to look before one waits.
+pub(crate) const LOOKS: u32 = 100;
+
+/// Blocks while the word is `expected`, or returns early.
+#[cold]
+pub(crate) fn wait(word: &AtomicU32, expected: u32) {
+    let how = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let forever = ptr::null::<libc::timespec>();
+    // SAFETY: the word lives for as long as the call.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), how, expected, forever) };
+}
+
+/// Wakes one who waits for the word, if there is one.
+#[cold]
+pub(crate) fn wake_one(word: &AtomicU32) {
+    let how = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel takes the address for a name only: the word may be gone by now.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), how, 1) };
+}

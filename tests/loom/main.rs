@@ -1,0 +1,98 @@
+//! loom models of the hand-made hand-overs: every interleaving, and every value that a weak
+//! memory may show, of the very sources that the library is built from, on loom's atomics. A file
+//! for each hand-over; here is what they compile.
+//!
+//! Each ordering that a file's first lines name was weakened once to see its model fail
+//! (`tests/mutations.sh` does it again for most of them).
+
+mod bell;
+mod calls;
+mod channels;
+mod counted;
+mod descriptors;
+mod hub;
+mod locks;
+mod offloaded;
+mod owners;
+mod pool;
+mod preemptions;
+mod starved;
+mod values;
+
+#[allow(dead_code)]
+mod primitives {
+    pub use loom::cell::UnsafeCell;
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+
+    /// As parking_lot's: it knows no poison.
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub fn new(value: T) -> Mutex<T> {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+}
+
+#[allow(dead_code)]
+#[path = "../../src/slot/cell.rs"]
+mod cell;
+#[allow(dead_code)]
+#[path = "../../src/slot/states.rs"]
+mod states;
+
+#[allow(dead_code)]
+#[path = "../../src/green/backlog.rs"]
+mod backlog;
+#[path = "../../src/green/called.rs"]
+mod called;
+#[path = "../../src/green/inbox.rs"]
+mod inbox;
+#[allow(dead_code)]
+#[path = "../../src/green/lane.rs"]
+mod lane;
+#[allow(dead_code)]
+#[path = "../../src/green/quota.rs"]
+mod quota;
+
+#[allow(dead_code)]
+#[path = "../../src/green/shared.rs"]
+mod shared;
+
+/// In place of the real one, whose hand-overs are all under a lock.
+mod arena {
+    use std::alloc::{Layout, alloc, dealloc};
+    use std::ptr::NonNull;
+
+    #[derive(Clone, Copy)]
+    pub struct Place;
+
+    pub fn allocate(layout: Layout) -> (NonNull<u8>, Place) {
+        // SAFETY: the header alone has a size.
+        (NonNull::new(unsafe { alloc(layout) }).expect("some memory"), Place)
+    }
+
+    /// # Safety
+    /// It came from `allocate`, for this layout.
+    pub unsafe fn free(memory: NonNull<u8>, _: Place, layout: impl FnOnce() -> Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { dealloc(memory.as_ptr(), layout()) };
+    }
+}
+
+#[allow(dead_code)]
+#[path = "../../src/green/sync/exchange.rs"]
+mod exchange;
+#[allow(dead_code)]
+#[path = "../../src/green/sync/permits.rs"]
+mod permits;
+#[allow(dead_code)]
+#[path = "../../src/green/sync/selection.rs"]
+mod selection;
+#[allow(dead_code)]
+#[path = "../../src/green/sync/wait_list.rs"]
+mod wait_list;
