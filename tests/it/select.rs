@@ -687,9 +687,10 @@ fn time_is_received_when_it_is_due_and_not_before_in_any_kind_of_thread() {
         kind.run(|| {
             let start = Instant::now();
             let (once, when) = (after(SHORT), at(start + 2 * SHORT));
-            assert_eq!((once.len(), once.capacity(), once.is_full()), (0, Some(1), false));
-            assert_eq!(once.try_recv(), Err(TryRecvError::Empty));
-            assert!(once.recv_timeout(Duration::ZERO).is_err());
+            let later = after(LONG);
+            assert_eq!((later.len(), later.capacity(), later.is_full()), (0, Some(1), false));
+            assert_eq!(later.try_recv(), Err(TryRecvError::Empty));
+            assert!(later.recv_timeout(SHORT).is_err());
             assert!(once.recv().unwrap() >= start + SHORT && start.elapsed() >= SHORT);
             assert_eq!(when.recv_timeout(LONG), Ok(start + 2 * SHORT));
             assert!(start.elapsed() >= 2 * SHORT);
