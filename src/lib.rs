@@ -169,7 +169,8 @@
 //!                   guard · overflow · panics,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · lock · interrupt · poller · called · inbox · quota;
-//!                   sync/: what both kinds of threads wait for, on wait_list · permits · exchange;
+//!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
+//!                   exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value

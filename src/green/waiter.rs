@@ -34,7 +34,12 @@ const _: () = assert!(size_of::<Option<Waiter>>() == 16);
 impl Waiter {
     /// The calling thread, green or not.
     pub(crate) fn current() -> Waiter {
-        Green::current().as_ref().map_or_else(Waiter::this_os_thread, Green::waiter)
+        Waiter::of(Green::current().as_ref())
+    }
+
+    /// The calling thread, which is `me` if it is green.
+    pub(crate) fn of(me: Option<&Arc<Green>>) -> Waiter {
+        me.map_or_else(Waiter::this_os_thread, Green::waiter)
     }
 
     pub(crate) fn this_os_thread() -> Waiter {

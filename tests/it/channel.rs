@@ -394,6 +394,8 @@ enum Step {
     SendNow,
     TryRecv,
     RecvNow,
+    SelectSend,
+    SelectRecv,
     TryIter,
     CloneSender,
     CloneReceiver,
@@ -407,6 +409,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::SendNow),
         5 => Just(Step::TryRecv),
         3 => Just(Step::RecvNow),
+        3 => Just(Step::SelectSend),
+        3 => Just(Step::SelectRecv),
         1 => Just(Step::TryIter),
         2 => Just(Step::CloneSender),
         2 => Just(Step::CloneReceiver),
@@ -418,7 +422,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Does the steps, and notes all that can be seen.
 macro_rules! play {
-    ($channel:expr, $steps:expr) => {{
+    ($channel:expr, $select:path, $steps:expr) => {{
+        use $select as Select;
         let (sender, receiver) = $channel;
         let (mut senders, mut receivers) = (vec![sender], vec![receiver]);
         let mut seen = Vec::new();
@@ -432,6 +437,22 @@ macro_rules! play {
                 Step::TryRecv => format!("{:?}", receiver.map(|end| end.try_recv())),
                 Step::RecvNow => {
                     format!("{:?}", receiver.map(|end| end.recv_timeout(Duration::ZERO)))
+                }
+                Step::SelectSend => {
+                    let mut select = Select::new();
+                    let sent = sender.map(|end| {
+                        select.send(end);
+                        select.try_select().map(|operation| operation.send(end, n))
+                    });
+                    format!("{sent:?}")
+                }
+                Step::SelectRecv => {
+                    let mut select = Select::new();
+                    let received = receiver.map(|end| {
+                        select.recv(end);
+                        select.try_select().map(|operation| operation.recv(end))
+                    });
+                    format!("{received:?}")
                 }
                 Step::TryIter => {
                     format!("{:?}", receiver.map(|end| end.try_iter().take(3).collect::<Vec<_>>()))
@@ -469,6 +490,9 @@ proptest! {
     ) {
         use crossbeam_channel as peer;
         let theirs = capacity.map_or_else(peer::unbounded, peer::bounded);
-        prop_assert_eq!(play!(make(capacity), steps), play!(theirs, steps));
+        prop_assert_eq!(
+            play!(make(capacity), minihuey::sync::Select, steps),
+            play!(theirs, peer::Select, steps)
+        );
     }
 }

@@ -19,6 +19,7 @@ mod periodic;
 mod pool;
 mod results;
 mod schedule;
+mod select;
 mod stack_size;
 mod stress;
 mod summer_time;

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use minihuey::green;
 use minihuey::sync::{Barrier, Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard, Semaphore};
+use minihuey::{MiniHuey, green};
 
 use crate::support::{Gauge, Kind, LIMIT, Random, Unwinding, next, pairs, until};
 
@@ -225,6 +226,42 @@ fn a_destructor_in_a_panic_gets_a_lock_that_an_os_thread_lets_go_of() {
     drop(guard);
     fails.join().unwrap_err();
     assert_eq!(*lock.lock(), 1);
+}
+
+/// Never ends: for a process of its own, which it ends.
+fn wait_in_a_destructor_for_what_the_own_worker_holds() {
+    let lock = Arc::new(Mutex::new(()));
+    let held = Arc::new(Semaphore::new(0));
+    let (its, holds) = (lock.clone(), held.clone());
+    let _holder = Kind::Green.run(move || {
+        let _guard = its.lock();
+        holds.add_permits(1);
+        Semaphore::new(0).acquire().forget();
+    });
+    held.acquire().forget();
+    let huey = MiniHuey::new("destructors");
+    let fails = huey.task("careless", move || {
+        let _drops = OnDrop(|| drop(lock.lock()));
+        panic!("on purpose");
+    });
+    let _ = fails.call(()).get();
+}
+
+#[test]
+fn a_lock_that_can_t_come_in_a_destructor_ends_the_process_and_the_task_is_named() {
+    const CHILD: &str = "MINIHUEY_WAITS_IN_A_DESTRUCTOR";
+    if std::env::var_os(CHILD).is_some() {
+        return wait_in_a_destructor_for_what_the_own_worker_holds();
+    }
+    let test = "a_lock_that_can_t_come_in_a_destructor_ends_the_process_and_the_task_is_named";
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("sync::{test}"), "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.signal(), Some(libc::SIGABRT), "{told}");
+    assert!(told.contains("minihuey: careless #") && told.contains("use try_lock"), "{told}");
 }
 
 #[test]

@@ -117,6 +117,9 @@ mod exchange;
 #[path = "../../src/green/sync/permits.rs"]
 mod permits;
 #[allow(dead_code)]
+#[path = "../../src/green/sync/selection.rs"]
+mod selection;
+#[allow(dead_code)]
 #[path = "../../src/green/sync/wait_list.rs"]
 mod wait_list;
 #[path = "../../src/green/word.rs"]

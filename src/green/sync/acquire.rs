@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The calling thread, and how to wake it.
 pub(super) fn caller() -> (Option<std::sync::Arc<Green>>, Waiter) {
     let me = Green::current();
-    let waiter = me.as_ref().map_or_else(Waiter::this_os_thread, Green::waiter);
+    let waiter = Waiter::of(me.as_ref());
     (me, waiter)
 }
 
@@ -117,17 +117,31 @@ impl Patience {
     }
 }
 
-/// A panic, which could be caught, would not do: lock_api's guards count on the lock.
+/// Nothing less would do. lock_api's guards count on the lock, and a second panic ends the process
+/// anyway. Nor can others be let run until the lock is free: std counts the panics of an OS thread,
+/// and a green thread that took this one's place would be believed to unwind, and not be unwound.
 #[cold]
 fn give_up() -> ! {
     let text = format!(
-        "minihuey: a destructor, run by a panic in a green thread, has waited {PATIENCE:?} for a \
-         lock, a semaphore or a condition, holding its worker, which it can't let others run on \
-         then; it might wait for good. Use waits with a time-out in destructors. The process ends."
+        "minihuey: {}: a destructor, run by a panic, has waited {PATIENCE:?} for a lock, a semaphore \
+         or a condition. It holds its worker, for nobody else can run there while a panic unwinds: if \
+         a green thread of this worker has what it waits for, it would wait for good. In destructors \
+         use try_lock, or try_lock_for, try_acquire_for and wait_for, which end after 10 ms then; or \
+         have another task, or an OS thread, do it. The process ends.",
+        who()
     );
     panics::contain(|| log::error!("{text}"));
     panics::contain(|| eprintln!("{text}"));
     std::process::abort()
+}
+
+/// What the calling green thread runs.
+fn who() -> String {
+    let task = Green::current().and_then(|green| green.running_task());
+    task.map_or_else(
+        || String::from("a green thread"),
+        |(job, _)| format!("{} #{}", job.meta().name, job.id()),
+    )
 }
 
 #[cfg(test)]

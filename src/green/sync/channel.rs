@@ -3,12 +3,16 @@
 //!
 //! A message is moved, by way of the stack: put what has more than some KB in a box.
 //!
-//! What differs: there is no `select!`, `after`, `tick` or `never`. A message goes to the receiver that
-//! has waited longest, room to the sender that has. To wait is a point where a cancelled task
-//! unwinds: its message was not sent, and one that it was just given goes back to the front. A task
-//! that waits here keeps its place in its huey's `pool_size`. In a destructor while a panic unwinds a
-//! green thread, which can't let others run then, a wait ends after 10 ms at the most, with the
-//! error of a time-out, or, where that is none of the errors, of a lost connection.
+//! What differs: of [`Select`] there is no `ready`, and a [`tick`] that is received late does not put
+//! off the next. A message goes to the receiver that has waited longest, room to the sender that has.
+//! To wait is a point where a cancelled task unwinds: its message was not sent, and one that it was
+//! just given goes back to the front. A task that waits here keeps its place in its huey's
+//! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run then,
+//! a wait ends after 10 ms at the most, with the error of a time-out, or, where that is none of the
+//! errors, of a lost connection.
+//!
+//! As with crossbeam, a sender in a `select!` makes its message when it has met a receiver, and that
+//! one waits for it: where the capacity is 0 even `try_recv` does.
 //!
 //! ```
 //! use minihuey::green;
@@ -36,17 +40,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::green::Mutex;
+use crate::green::{Green, Mutex};
 #[doc(no_inline)]
 pub use crossbeam_channel::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 
-use super::super::{Waiter, block_until, overflow};
+use super::super::{Waited, Waiter, block_until, overflow};
 use super::acquire::caller;
+use super::alarm::Alarm;
 use super::exchange::Exchange;
+use super::select::Case;
+#[doc(inline)]
+pub use super::select::{Select, SelectTimeoutError, SelectedOperation, TrySelectError};
+use super::selection::Choice;
 use super::wait_list::Ticket;
-use crate::clock::deadline;
+use crate::clock::{deadline, earlier};
+#[doc(no_inline)]
+pub use crate::{__select as select, __select_biased as select_biased};
 
 /// A channel that holds at most `capacity` messages; more senders wait. With 0 a message is handed
 /// over: each of both ends waits for the other.
@@ -75,22 +86,92 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     channel(None)
 }
 
+/// A receiver that gets no message, and no error either: its channel is never disconnected.
+///
+/// ```
+/// use minihuey::sync::channel::{after, never};
+/// use std::time::Duration;
+///
+/// let limit: Option<Duration> = None;
+/// let over = limit.map_or_else(never, after);              // for a `select!` that may have a limit
+/// assert!(over.try_recv().is_err());
+/// ```
+pub fn never<T>() -> Receiver<T> {
+    Receiver(Channel::new(Some(0), None))
+}
+
+/// A receiver that gets one message, after `duration`, which is the time then; and never an error.
+/// It takes no thread to send it.
+///
+/// ```
+/// use minihuey::sync::{channel::{after, unbounded}, select};
+/// use std::time::Duration;
+///
+/// let (_sender, receiver) = unbounded::<u32>();
+/// select! {
+///     recv(receiver) -> message => println!("{message:?}"),
+///     recv(after(Duration::from_millis(5))) -> _ => println!("nothing came"),
+/// }
+/// ```
+pub fn after(duration: Duration) -> Receiver<Instant> {
+    deadline(duration).map_or_else(never, at)
+}
+
+/// A receiver that gets one message, `when` at the earliest, which is `when`; and never an error.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let when = Instant::now() + Duration::from_millis(5);
+/// assert_eq!(minihuey::sync::channel::at(when).recv(), Ok(when));
+/// assert!(Instant::now() >= when);
+/// ```
+pub fn at(when: Instant) -> Receiver<Instant> {
+    Receiver(Channel::new(Some(1), Some(Alarm::new(when, None))))
+}
+
+/// A receiver that gets a message every `period`, which is the time at which it was due; and never an
+/// error. What is missed comes once: the next is due a period after this one was, or, if that is over
+/// when this one is received, a period after then.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let ticks = minihuey::sync::channel::tick(Duration::from_millis(5));
+/// ticks.iter().take(3).for_each(drop);
+/// assert!(start.elapsed() >= Duration::from_millis(15));
+/// ```
+pub fn tick(period: Duration) -> Receiver<Instant> {
+    deadline(period).map_or_else(never, |first| {
+        Receiver(Channel::new(Some(1), Some(Alarm::new(first, Some(period)))))
+    })
+}
+
 fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let channel = Arc::new(Channel {
-        exchange: Mutex::new(Exchange::new(capacity)),
-        senders: AtomicUsize::new(1),
-        receivers: AtomicUsize::new(1),
-    });
+    let channel = Channel::new(capacity, None);
     (Sender(channel.clone()), Receiver(channel))
 }
 
 struct Channel<T> {
     exchange: Mutex<Exchange<T, Waiter>>,
+    /// Where messages come from if there is no sender.
+    alarm: Option<Mutex<Alarm<T>>>,
     senders: AtomicUsize,
     receivers: AtomicUsize,
 }
 
 impl<T> Channel<T> {
+    /// With one of each end, whether or not it is made.
+    fn new(capacity: Option<usize>, alarm: Option<Alarm<T>>) -> Arc<Channel<T>> {
+        Arc::new(Channel {
+            exchange: Mutex::new(Exchange::new(capacity)),
+            alarm: alarm.map(Mutex::new),
+            senders: AtomicUsize::new(1),
+            receivers: AtomicUsize::new(1),
+        })
+    }
+
     fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         overflow::probe_to_wait(size_of::<T>());
         let receiver = self.exchange.lock().send(value)?;
@@ -144,7 +225,24 @@ impl<T> Channel<T> {
     }
 
     fn try_recv(&self) -> Result<T, TryRecvError> {
+        match self.recv_now() {
+            Err(TryRecvError::Empty) if self.has_senders_listed() => {}
+            received => return received,
+        }
+        self.recv_later(None, false).map_err(|error| match error {
+            RecvTimeoutError::Timeout => TryRecvError::Empty,
+            RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+        })
+    }
+
+    /// Senders who have yet to make their values, if there is no value.
+    fn has_senders_listed(&self) -> bool {
+        self.exchange.lock().has_senders_listed()
+    }
+
+    fn recv_now(&self) -> Result<T, TryRecvError> {
         overflow::probe_to_wait(size_of::<T>());
+        self.look_at_alarm();
         let (value, sender) = self.exchange.lock().receive()?;
         if let Some(sender) = sender {
             sender.wake();
@@ -154,40 +252,101 @@ impl<T> Channel<T> {
 
     /// As [`send`](Channel::send), it may time out without a deadline.
     fn recv(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        match self.try_recv() {
+        match self.recv_now() {
             Ok(value) => Ok(value),
             Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
-            Err(TryRecvError::Empty) => self.recv_later(deadline),
+            Err(TryRecvError::Empty) => self.recv_later(deadline, true),
         }
     }
 
+    /// If it does not wait, it waits only for one who is about to send.
     #[cold]
-    fn recv_later(&self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+    fn recv_later(&self, deadline: Option<Instant>, waits: bool) -> Result<T, RecvTimeoutError> {
         overflow::probe_to_wait(size_of::<T>());
-        let (me, waiter) = caller();
-        let mut exchange = self.exchange.lock();
-        let ticket = match exchange.receive() {
-            Ok((value, sender)) => {
-                drop(exchange);
-                if let Some(sender) = sender {
-                    sender.wake();
+        let me = Green::current();
+        loop {
+            self.look_at_alarm();
+            let mut exchange = self.exchange.lock();
+            match exchange.receive() {
+                Ok((value, sender)) => {
+                    drop(exchange);
+                    if let Some(sender) = sender {
+                        sender.wake();
+                    }
+                    return Ok(value);
                 }
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) => {}
+            }
+            let ticket = exchange.list_receiver(Waiter::of(me.as_ref()));
+            let sender = exchange.meet(ticket, None);
+            if sender.is_none() && !waits {
+                exchange.end_receive(ticket);
+                return Err(RecvTimeoutError::Timeout);
+            }
+            drop(exchange);
+            let listed = Asked(self, ticket);
+            if let Some(sender) = sender.flatten() {
+                sender.wake();
+            }
+            let is_done = || self.exchange.lock().is_receiver_done(ticket);
+            // However it ended: what counts is whether there is a value.
+            let waited = block_until(me.as_deref(), earlier(deadline, self.due()), is_done);
+            std::mem::forget(listed);
+            let mut exchange = self.exchange.lock();
+            let was_done = exchange.is_receiver_done(ticket);
+            if let Some(value) = exchange.end_receive(ticket) {
                 return Ok(value);
             }
-            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-            Err(TryRecvError::Empty) => exchange.list_receiver(waiter),
-        };
-        drop(exchange);
-        let listed = Asked(self, ticket);
-        let is_done = || self.exchange.lock().is_receiver_done(ticket);
-        // However it ended: what counts is whether there is a value.
-        let _ = block_until(me.as_deref(), deadline, is_done);
-        std::mem::forget(listed);
+            drop(exchange);
+            let is_late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if !was_done && (waited == Waited::Impossible || is_late()) {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            // All senders are gone, or one changed its mind, or the alarm is due.
+        }
+    }
+
+    /// A receiver waits no longer. What it was handed goes to the next.
+    fn give_up(&self, ticket: Ticket) {
         let mut exchange = self.exchange.lock();
-        match exchange.end_receive(ticket) {
-            Some(value) => Ok(value),
-            None if exchange.has_no_senders() => Err(RecvTimeoutError::Disconnected),
-            None => Err(RecvTimeoutError::Timeout),
+        let value = exchange.end_receive(ticket);
+        let next = value.and_then(|value| exchange.put_back(value));
+        drop(exchange);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
+    /// Has the message there that is due.
+    fn look_at_alarm(&self) {
+        let Some(alarm) = &self.alarm else { return };
+        if self.exchange.lock().len() > 0 {
+            return;
+        }
+        let message = alarm.lock().take(Instant::now());
+        let receiver = message.and_then(|message| self.exchange.lock().put_back(message));
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+    }
+
+    /// When the next message comes of itself.
+    fn due(&self) -> Option<Instant> {
+        self.alarm.as_ref().and_then(|alarm| alarm.lock().due())
+    }
+
+    fn len(&self) -> usize {
+        overflow::probe();
+        let is_due = self.due().is_some_and(|due| due <= Instant::now());
+        self.exchange.lock().len().max(usize::from(is_due))
+    }
+
+    fn is_full(&self) -> bool {
+        overflow::probe();
+        match self.alarm {
+            Some(_) => self.len() > 0,
+            None => self.exchange.lock().is_full(),
         }
     }
 }
@@ -207,13 +366,7 @@ struct Asked<'a, T>(&'a Channel<T>, Ticket);
 
 impl<T> Drop for Asked<'_, T> {
     fn drop(&mut self) {
-        let mut exchange = self.0.exchange.lock();
-        let value = exchange.end_receive(self.1);
-        let next = value.and_then(|value| exchange.put_back(value));
-        drop(exchange);
-        if let Some(next) = next {
-            next.wake();
-        }
+        self.0.give_up(self.1);
     }
 }
 
@@ -305,6 +458,110 @@ impl<T> Receiver<T> {
     }
 }
 
+impl<T> Sender<T> {
+    pub(super) fn channel(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+
+    /// Sends for a ticket that was chosen.
+    pub(super) fn fulfil(&self, ticket: Ticket, message: T) -> Result<(), SendError<T>> {
+        overflow::probe_to_wait(size_of::<T>());
+        let sent = self.0.exchange.lock().fulfil(ticket, message);
+        let receiver = match sent {
+            Ok(receiver) => receiver,
+            Err(TrySendError::Disconnected(message)) => return Err(SendError(message)),
+            Err(TrySendError::Full(message)) => return self.send(message),
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        Ok(())
+    }
+}
+
+impl<T> Case for Sender<T> {
+    fn probe(&self) {
+        overflow::probe_to_wait(size_of::<T>());
+    }
+
+    fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
+        self.0.exchange.lock().offer(choice, waits, Waiter::of(me))
+    }
+
+    fn is_done(&self, ticket: Ticket) -> bool {
+        self.0.exchange.lock().is_sender_done(ticket)
+    }
+
+    fn is_certain(&self, ticket: Ticket) -> bool {
+        self.0.exchange.lock().is_granted(ticket)
+    }
+
+    fn withdraw(&self, ticket: Ticket) {
+        overflow::probe();
+        let next = self.0.exchange.lock().end_offer(ticket);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn is_end(&self, sends: bool, channel: *const ()) -> bool {
+        sends && channel == self.channel()
+    }
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn channel(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+
+    /// Receives for a ticket that was chosen.
+    pub(super) fn take(&self, ticket: Ticket) -> Result<T, RecvError> {
+        overflow::probe_to_wait(size_of::<T>());
+        let value = self.0.exchange.lock().end_receive(ticket);
+        value.ok_or(RecvError)
+    }
+}
+
+impl<T> Case for Receiver<T> {
+    fn probe(&self) {
+        overflow::probe_to_wait(size_of::<T>());
+    }
+
+    fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
+        self.0.look_at_alarm();
+        let (ticket, sender) = self.0.exchange.lock().ask(choice, waits, Waiter::of(me));
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+        ticket
+    }
+
+    fn is_done(&self, ticket: Ticket) -> bool {
+        self.0.exchange.lock().is_receiver_done(ticket)
+    }
+
+    fn is_certain(&self, ticket: Ticket) -> bool {
+        self.0.exchange.lock().is_handed(ticket)
+    }
+
+    fn withdraw(&self, ticket: Ticket) {
+        overflow::probe_to_wait(size_of::<T>());
+        self.0.give_up(ticket);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.0.due()
+    }
+
+    fn is_end(&self, sends: bool, channel: *const ()) -> bool {
+        !sends && channel == self.channel()
+    }
+}
+
 /// What both ends have.
 macro_rules! end {
     ($end:ident, $count:ident, $lose:ident, $name:literal) => {
@@ -316,14 +573,12 @@ macro_rules! end {
 
             /// True if there is no room for a message. Always so where the capacity is 0.
             pub fn is_full(&self) -> bool {
-                overflow::probe();
-                self.0.exchange.lock().is_full()
+                self.0.is_full()
             }
 
             /// How many messages there are. (Not those of senders who wait.)
             pub fn len(&self) -> usize {
-                overflow::probe();
-                self.0.exchange.lock().len()
+                self.0.len()
             }
 
             /// How many messages there may be. `None` if there is no limit.

@@ -9,13 +9,15 @@
 //! - [`Mutex`], [`RwLock`], [`Condvar`]: with parking_lot's methods and guards (they are
 //!   [`lock_api`](https://docs.rs/lock_api)'s), never poisoned, and always fair.
 //! - [`Semaphore`], [`Barrier`].
-//! - [`channel`]: with crossbeam-channel's methods and errors.
+//! - [`channel`]: with crossbeam-channel's methods and errors; [`select!`](macro@select) and
+//!   [`Select`] to wait for several.
 //! - [`Pool`]: connections, checked and kept, and no more of them than you say.
 //!
 //! Whoever waits is served first come, first served, and directly: what one lets go of is the next
 //! one's from that moment, not back for whoever comes by first.
 
 mod acquire;
+mod alarm;
 mod barrier;
 pub mod channel;
 mod condvar;
@@ -24,9 +26,14 @@ mod exchange;
 mod mutex;
 mod permits;
 mod rwlock;
+mod select;
+mod select_macro;
+mod selection;
 mod semaphore;
 mod wait_list;
 
+#[doc(inline)]
+pub use crate::{__select as select, __select_biased as select_biased};
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use connections::{Pool, PoolBuilder, PoolState, Pooled};
@@ -35,6 +42,7 @@ pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, RawRwLock, RwLock, RwLockReadGuard,
     RwLockWriteGuard,
 };
+pub use select::{Select, SelectedOperation};
 pub use semaphore::{Semaphore, SemaphorePermit};
 
 pub use crate::error::PoolError;

@@ -24,11 +24,14 @@ pub struct RawMutex(Permits<Waiter>);
 /// `lock` is no point where a cancelled task unwinds, as in POSIX; `try_lock_for` is.
 ///
 /// # In destructors
-/// While a panic unwinds a green thread it can't let others run: waiting holds its worker. If who
-/// has the lock is a green thread of that worker, the wait would never end, so **after 5 s `lock`
-/// ends the process** ([`abort`](std::process::abort)), with a message. Where that may be, use
+/// While a panic unwinds a green thread it can't let others run: std would take them for unwinding,
+/// too. So waiting holds its worker. If who has the lock is a green thread of that worker, the wait
+/// would never end, and it can't fail either, for it has to give a guard. So **after 5 s `lock` ends
+/// the process** ([`abort`](std::process::abort)), with a message that names the task. (An OS thread,
+/// or a green thread of another worker, has that long to let go of it.) In a destructor of a task use
 /// [`try_lock`](lock_api::Mutex::try_lock), or [`try_lock_for`](lock_api::Mutex::try_lock_for),
-/// which waits for 10 ms at the most then.
+/// which waits for 10 ms at the most then; or leave the work to another task, to which a
+/// [`channel`](super::channel) that is not full takes it without a wait.
 ///
 /// ```
 /// use minihuey::{green, sync::Mutex};

@@ -14,6 +14,18 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
+/// What to do with an entry that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Take,
+    /// It stays; the next one.
+    Pass,
+    /// It waits no longer: off with it; the next one.
+    Gone,
+    /// It stays, and none is taken.
+    Stop,
+}
+
 /// A sorted map, so that one of thousands can leave as cheaply as the first can be served.
 #[derive(Debug)]
 pub(crate) struct WaitList<E> {
@@ -27,14 +39,34 @@ impl<E> WaitList<E> {
     }
 
     pub(crate) fn push(&mut self, entry: E) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = self.ticket();
         self.entries.insert(ticket, entry);
         ticket
     }
 
+    /// For one who need not wait.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(Ticket, E)> {
         self.entries.pop_first()
+    }
+
+    /// Looks at one after another until one is to be taken, which is left on the list.
+    pub(crate) fn choose(&mut self, mut look: impl FnMut(&E) -> Look) -> Option<Ticket> {
+        let mut from = Ticket(0);
+        loop {
+            let (&ticket, entry) = self.entries.range(from..).next()?;
+            from = Ticket(ticket.0 + 1);
+            match look(entry) {
+                Look::Take => return Some(ticket),
+                Look::Pass => {}
+                Look::Gone => drop(self.entries.remove(&ticket)),
+                Look::Stop => return None,
+            }
+        }
     }
 
     /// Takes off the first entry, if `may` says so.
@@ -49,6 +81,10 @@ impl<E> WaitList<E> {
 
     pub(crate) fn contains(&self, ticket: Ticket) -> bool {
         self.entries.contains_key(&ticket)
+    }
+
+    pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut E> {
+        self.entries.get_mut(&ticket)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -83,8 +119,13 @@ mod tests {
         assert_eq!(list.pop_if(|name| *name == "b"), None);
         assert_eq!(list.pop_if(|name| *name == "a"), Some("a"));
         assert!(!list.contains(tickets[0]) && list.contains(tickets[2]));
+        let look = |name: &&str| if *name == "d" { Look::Take } else { Look::Pass };
+        assert_eq!(list.choose(look), Some(tickets[3]));
+        assert_eq!(list.choose(|_| Look::Stop), None);
         assert_eq!(list.pop(), Some((tickets[2], "c")));
         assert_eq!((list.len(), list.drain()), (1, vec!["d"]));
+        list.push("e");
+        assert_eq!(list.choose(|_| Look::Gone), None);
         assert!(list.is_empty());
     }
 }
