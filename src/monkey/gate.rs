@@ -63,6 +63,9 @@ pub struct Patience {
     events: u32,
     option: c_int,
     deadline: Option<Option<Instant>>,
+    /// The program left the descriptor blocking. As the kernel does, we ask once a call: what is
+    /// set while it waits is for the next one.
+    is_blocking: bool,
     /// Others were let run first, to see whether that is enough.
     yielded: bool,
     /// The last wait ended because the descriptor was ready.
@@ -78,6 +81,11 @@ thread_local! {
 /// Without trust it is tried once in so many waits.
 const LEAST_TRUST: i8 = -16;
 const MOST_TRUST: i8 = 8;
+
+/// What is paid back if it was enough. Two that talk to each other wait in turn: while one's yield
+/// is not decided the other one is refused, and that costs, too. So it must be worth more than both,
+/// or they stay at every second one for good.
+const REWARD: i8 = 3;
 
 /// Green threads that talk to each other run on one worker: there one round of all others brings
 /// what is missing, and saves the way through the kernel's poller and the hub. Gives true if it
@@ -108,10 +116,17 @@ impl Patience {
             events: events as u32,
             option,
             deadline: None,
+            is_blocking: false,
             yielded: false,
             woken: false,
             pauses: Pauses::new(),
         }
+    }
+
+    /// Of a descriptor that was asked already whether it blocks.
+    pub fn of_blocking(mut self) -> Patience {
+        self.is_blocking = true;
+        self
     }
 
     /// When this call times out.
@@ -125,9 +140,10 @@ impl Patience {
 
     /// Waits until the socket may be ready. To be called after an attempt that would have blocked.
     pub fn wait(&mut self) -> Waited {
-        if raw::is_nonblocking(self.fd) {
+        if !self.is_blocking && raw::is_nonblocking(self.fd) {
             return Waited::Failed(libc::EAGAIN);
         }
+        self.is_blocking = true;
         match caller() {
             Caller::Other => Waited::AsItWas,
             Caller::Unwinding => self.wait_shortly(),
@@ -188,7 +204,7 @@ impl Patience {
 impl Drop for Patience {
     fn drop(&mut self) {
         if self.yielded {
-            TRUST.with(|trust| trust.set((trust.get() + 2).min(MOST_TRUST)));
+            TRUST.with(|trust| trust.set((trust.get() + REWARD).min(MOST_TRUST)));
         }
     }
 }

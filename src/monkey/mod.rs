@@ -58,6 +58,7 @@
 // does with them, but for who waits (`tests/monkey/faithful.rs` compares). As they are `unsafe`, a
 // caller's promise in them is that of the C function: valid pointers, or what the kernel refuses.
 
+mod accept;
 mod children;
 mod closing;
 mod connect;
