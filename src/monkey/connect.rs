@@ -132,6 +132,10 @@ fn is_connected(fd: c_int) -> bool {
 /// Makes `call` while the descriptor, which has `status` now, is non-blocking: connecting has no
 /// MSG_DONTWAIT.
 fn without_blocking(fd: c_int, status: c_int, call: impl Fn() -> c_int) -> c_int {
+    if status < 0 {
+        // Closed meanwhile, as it will say.
+        return call();
+    }
     // SAFETY: no memory is involved.
     unsafe {
         libc::fcntl(fd, libc::F_SETFL, status | libc::O_NONBLOCK);

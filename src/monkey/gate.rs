@@ -140,10 +140,14 @@ impl Patience {
 
     /// Waits until the socket may be ready. To be called after an attempt that would have blocked.
     pub fn wait(&mut self) -> Waited {
-        if !self.is_blocking && raw::is_nonblocking(self.fd) {
-            return Waited::Failed(libc::EAGAIN);
+        if !self.is_blocking {
+            match raw::status(self.fd) {
+                // Closed since the attempt; errno says so.
+                ..0 => return Waited::Failed(raw::errno()),
+                status if status & libc::O_NONBLOCK != 0 => return Waited::Failed(libc::EAGAIN),
+                _ => self.is_blocking = true,
+            }
         }
-        self.is_blocking = true;
         match caller() {
             Caller::Other => Waited::AsItWas,
             Caller::Unwinding => self.wait_shortly(),
