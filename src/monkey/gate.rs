@@ -129,7 +129,8 @@ impl Patience {
         self
     }
 
-    /// When this call times out.
+    /// When this call times out. Not remembered from call to call: the option is the socket's, and
+    /// may be set through any copy of the descriptor, also by a child or another process.
     pub fn deadline(&mut self) -> Option<Instant> {
         *self.deadline.get_or_insert_with(|| {
             let timeout: Pair = raw::socket_option(self.fd, self.option)?;

@@ -220,3 +220,31 @@ fn a_read_that_begins_while_its_descriptor_is_closed_ends() {
 }
 
 const ROUNDS: usize = 5_000;
+
+#[test]
+fn with_two_workers_tasks_accept_from_one_listener_and_are_ended_while_they_do() {
+    let name =
+        "contested::with_two_workers_tasks_accept_from_one_listener_and_are_ended_while_they_do";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        // Without a thread to spare: none is needed.
+        minihuey::runtime().workers(2).offload_threads(1).start().unwrap();
+        let huey = MiniHuey::new("two");
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
+        let (sender, accepted) = mpsc::channel();
+        let accept = huey.task("accept", move || {
+            while listener.accept().is_ok() {
+                sender.send(()).unwrap();
+            }
+        });
+        let connect = huey.task("connect", move || drop(TcpStream::connect(address).unwrap()));
+        let accepting = accept.map((0..8).map(|_| ()));
+        for _ in 0..10 {
+            connect.map((0..40).map(|_| ())).get_timeout(LIMIT).unwrap();
+            (0..40).for_each(|_| accepted.recv_timeout(LIMIT).unwrap());
+        }
+        assert_eq!(accepting.cancel(), 8);
+        huey.join(LIMIT).unwrap();
+    });
+}
