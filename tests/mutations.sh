@@ -114,19 +114,19 @@ mutate "lane: a place beyond the limit" src/green/lane.rs \
 selection=src/green/sync/selection.rs
 exchange=src/green/sync/exchange.rs
 mutate "select: the other is claimed though it is not open" $selection \
-    's/\(State::Open, State::Open\) =>/(State::Open, _) =>/' loom_select who_is_claimed
+    's/\(State::Open, State::Open\) =>/(State::Open, _) =>/' loom who_is_claimed
 mutate "select: its own state is not looked at" $selection \
-    's/\(State::Open, State::Open\) =>/(_, State::Open) =>/' loom_select who_is_claimed
+    's/\(State::Open, State::Open\) =>/(_, State::Open) =>/' loom who_is_claimed
 mutate "select: a promise without a grant" $exchange \
     's/self.granted.insert\(sender, Grant::Receiver\(receiver\)\);/let _ = sender;/' \
-    loom_select what_is_promised
+    loom what_is_promised
 mutate "select: a sender that gives up leaves its receiver listed" $exchange \
     's/Grant::Receiver\(receiver\) => self.receivers.remove\(receiver\).map\(\|ask\| ask.waiter\)/Grant::Receiver(_) => None/' \
-    loom_select what_is_promised
+    loom what_is_promised
 mutate "select: a message that one gives up is not put back" $exchange \
-    's/self.queue.push_front\(value\);/drop(value);/' loom_select every_message
+    's/self.queue.push_front\(value\);/drop(value);/' loom every_message
 mutate "select: nobody is told that the senders are gone" $exchange \
-    's/(for choice in asks[^{]*\{\s+)choice.claim\(\);/$1let _ = choice;/' loom_select is_told
+    's/(for choice in asks[^{]*\{\s+)choice.claim\(\);/$1let _ = choice;/' loom is_told
 
 mutate "clock: what the gap skipped is not made up for" src/crontab/summer_time.rs \
     's/expected < shown && calendar/false \&\& expected < shown \&\& calendar/' it clocks::in_a_whole_year

@@ -372,7 +372,7 @@ impl Hub {
     }
 
     /// The calling thread is this hub's worker.
-    fn is_here(&self) -> bool {
+    pub(super) fn is_here(&self) -> bool {
         current().is_some_and(|hub| std::ptr::eq(hub, self))
     }
 

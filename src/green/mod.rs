@@ -53,6 +53,7 @@ mod watch;
 mod watchdog;
 mod word;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use descriptor::{wait_readable, wait_writable};
@@ -66,9 +67,11 @@ pub use job::TaskMeta;
 pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use lending::lend;
 pub(crate) use lock::{Mutex, MutexGuard};
+#[cfg(feature = "monkey")]
+pub(crate) use offload::leave_to_a_thread;
 pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
-pub(crate) use poller::{Polled, about_to_close, wait_for};
+pub(crate) use poller::{Polled, about_to_close, closed, rouse, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use shared::Shared;
@@ -125,10 +128,20 @@ pub(crate) fn look_and_yield(me: &Green) {
     yield_uninterrupted(me);
 }
 
-/// Another worker may do what the calling one is about to.
-#[cfg(feature = "monkey")]
-pub(crate) fn has_several_workers() -> bool {
-    runtime::hubs_if_started().len() > 1
+/// As [`block_or_interrupted`] for the green thread `me`, in a call of C's that fails if it gives
+/// [`Waited::Interrupted`]: it does not unwind, and lets others run even if the call is made again
+/// and again.
+pub(crate) fn block_sheltered(
+    me: &Arc<Green>,
+    deadline: Option<Instant>,
+    done: impl FnMut() -> bool,
+) -> Waited {
+    let waited = thread::sheltered(me, || block_or_interrupted(Some(me), deadline, done))
+        .unwrap_or(Waited::Interrupted);
+    if waited == Waited::Interrupted {
+        thread::sheltered(me, || me.yield_now());
+    }
+    waited
 }
 
 /// Lets others run. Never unwinds.

@@ -106,6 +106,12 @@ where
     }
 }
 
+/// Has `work` run on an OS thread; nobody waits for it. Gives it back if there is none.
+#[cfg(feature = "monkey")]
+pub(crate) fn leave_to_a_thread(me: &Green, work: Work) -> Result<(), Work> {
+    super::runtime_of(me.hub).threads.submit(work)
+}
+
 /// What `f` gave, once it has ended.
 type Outcome<R> = Mutex<Option<Result<R, Carried>>>;
 

@@ -104,6 +104,10 @@ pub unsafe extern "C" fn waitid(
     if !gate::is_open() || options & libc::WNOHANG != 0 {
         return call(info, options);
     }
+    if which == libc::P_PIDFD as c_int && raw::is_nonblocking(id as RawFd) {
+        // The kernel fails with EAGAIN, or because it is none.
+        return call(info, options);
+    }
     let Caller::Green(me) = gate::caller() else { return call(info, options) };
     let only_its_end = options & (libc::WSTOPPED | libc::WCONTINUED) == 0;
     let pidfd =

@@ -1,15 +1,27 @@
 //! `close` and what closes on the way: whoever waits for the descriptor is woken, and what is known
-//! of it is forgotten, before its number can be another's.
+//! of it is forgotten, before its number can be another's; and whoever began to wait for it in
+//! between is looked after when it is closed.
 
 use std::ffi::c_int;
 
-use super::{descriptors, gate, raw};
+use super::{accept, descriptors, gate, raw};
 use crate::green;
 
 fn about_to_close(fd: c_int) {
     if fd >= 0 && gate::is_patched() {
+        accept::about_to_close(fd);
         descriptors::forget(fd);
         green::about_to_close(fd);
+    }
+}
+
+/// Leaves errno as it is.
+fn closed(fd: c_int) {
+    if fd >= 0 && gate::is_patched() {
+        let errno = raw::errno();
+        green::closed(fd);
+        accept::closed(fd);
+        raw::fail::<c_int>(errno);
     }
 }
 
@@ -18,7 +30,9 @@ fn about_to_close(fd: c_int) {
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     about_to_close(fd);
     // SAFETY: no memory is involved.
-    unsafe { raw::close(fd) }
+    let done = unsafe { raw::close(fd) };
+    closed(fd);
+    done
 }
 
 /// `dup3` will close what `to` was: what it refuses leaves that as it is.
@@ -39,7 +53,9 @@ pub unsafe extern "C" fn dup2(from: c_int, to: c_int) -> c_int {
     }
     about_to_replace(from, to, 0);
     // SAFETY: no memory is involved.
-    unsafe { raw::dup3(from, to, 0) }
+    let done = unsafe { raw::dup3(from, to, 0) };
+    closed(to);
+    done
 }
 
 /// As `dup3` in C.
@@ -49,5 +65,7 @@ pub unsafe extern "C" fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int {
         about_to_replace(from, to, flags);
     }
     // SAFETY: no memory is involved.
-    unsafe { raw::dup3(from, to, flags) }
+    let done = unsafe { raw::dup3(from, to, flags) };
+    closed(to);
+    done
 }

@@ -1,4 +1,4 @@
-//! `connect`, `accept` and their kin.
+//! `socket` and its kin, and `connect`.
 
 use std::ffi::c_int;
 
@@ -7,10 +7,8 @@ use std::time::Instant;
 use libc::{sockaddr, socklen_t};
 
 use super::descriptors::{self, Kind};
-use super::elsewhere::elsewhere;
 use super::gate::{self, Caller, Patience, Pauses, Waited};
-use super::polling::is_ready;
-use super::raw;
+use super::{polling, raw};
 use crate::green;
 
 /// std asks for 128. Green threads connect by thousands in one go, before the one that accepts
@@ -46,7 +44,7 @@ pub unsafe extern "C" fn socketpair(
 }
 
 /// A new socket, whose number another may have had.
-fn noted(fd: c_int) -> c_int {
+pub fn noted(fd: c_int) -> c_int {
     if fd >= 0 && gate::is_patched() {
         descriptors::note(fd, Kind::Socket);
     }
@@ -66,7 +64,11 @@ pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
 pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the caller's promise.
     let call = || unsafe { raw::connect(fd, address, len) };
-    if !gate::is_open() || descriptors::kind(fd) != Kind::Socket || raw::is_nonblocking(fd) {
+    if !gate::is_open() || descriptors::kind(fd) != Kind::Socket {
+        return call();
+    }
+    let status = raw::status(fd);
+    if status & libc::O_NONBLOCK != 0 {
         return call();
     }
     let me = match gate::caller() {
@@ -74,10 +76,23 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
         Caller::Green(me) => Some(me),
         Caller::Unwinding => None,
     };
-    let mut patience = Patience::to_send(fd);
+    let mut done = without_blocking(fd, status, call);
+    if let Some(me) = &me
+        && done < 0
+        && raw::errno() == libc::EINPROGRESS
+    {
+        // On this machine it is made by now. Whoever accepts is let run first: somebody may connect
+        // by thousands.
+        green::yield_uninterrupted(me);
+        if is_connected(fd) {
+            return call();
+        }
+        raw::fail::<c_int>(libc::EINPROGRESS);
+    }
+    let mut patience = Patience::to_send(fd).of_blocking();
     let mut pauses = Pauses::new();
     loop {
-        if without_blocking(fd, call) == 0 {
+        if done == 0 {
             return 0;
         }
         let waited = match (raw::errno(), &me) {
@@ -97,7 +112,8 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
             (errno, _) => return raw::fail(errno),
         };
         match waited {
-            Waited::Again => {}
+            Waited::Again if is_connected(fd) => return call(),
+            Waited::Again => done = without_blocking(fd, raw::status(fd), call),
             Waited::AsItWas => return call(),
             // So the kernel says it of a connection that takes longer than the time-out.
             Waited::Failed(libc::EAGAIN) => return raw::fail(libc::EINPROGRESS),
@@ -106,57 +122,26 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
     }
 }
 
-/// Makes `call` while the descriptor is non-blocking: connecting has no MSG_DONTWAIT.
-fn without_blocking(fd: c_int, call: impl Fn() -> c_int) -> c_int {
-    // SAFETY: no memory is involved.
-    unsafe {
-        let flags = libc::fcntl(fd, libc::F_GETFL);
-        libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
-        let done = call();
-        let errno = raw::errno();
-        libc::fcntl(fd, libc::F_SETFL, flags);
-        if done < 0 { raw::fail(errno) } else { done }
-    }
+/// The connection that was begun is made, so that `connect` only says so. (One that has failed may
+/// be begun anew by it, and that would block.)
+fn is_connected(fd: c_int) -> bool {
+    polling::events(fd, libc::POLLOUT) & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP)
+        == libc::POLLOUT
 }
 
-/// As `accept` in C.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept(fd: c_int, address: *mut sockaddr, len: *mut socklen_t) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { accept4(fd, address, len, 0) }
-}
-
-/// As `accept4` in C.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept4(
-    fd: c_int,
-    address: *mut sockaddr,
-    len: *mut socklen_t,
-    flags: c_int,
-) -> c_int {
-    // SAFETY: the caller's promise.
-    let call = || noted(unsafe { raw::accept4(fd, address, len, flags) });
-    if !gate::is_open() && gate::is_patched() {
-        descriptors::note_contested(fd);
-    }
-    if !gate::is_open() || descriptors::kind(fd) != Kind::Socket || raw::is_nonblocking(fd) {
+/// Makes `call` while the descriptor, which has `status` now, is non-blocking: connecting has no
+/// MSG_DONTWAIT.
+fn without_blocking(fd: c_int, status: c_int, call: impl Fn() -> c_int) -> c_int {
+    if status < 0 {
+        // Closed meanwhile, as it will say.
         return call();
     }
-    let mut patience = Patience::to_receive(fd);
-    while !is_ready(fd, libc::POLLIN) {
-        if raw::socket_option::<c_int>(fd, libc::SO_ACCEPTCONN) != Some(1) {
-            // It does not listen, and the kernel says so.
-            return call();
-        }
-        match patience.wait() {
-            Waited::Again => {}
-            Waited::AsItWas => return call(),
-            Waited::Failed(errno) => return raw::fail(errno),
-        }
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::fcntl(fd, libc::F_SETFL, status | libc::O_NONBLOCK);
+        let done = call();
+        let errno = raw::errno();
+        libc::fcntl(fd, libc::F_SETFL, status);
+        if done < 0 { raw::fail(errno) } else { done }
     }
-    // Somebody else may take the connection before this call does, which then would block.
-    if descriptors::is_contested(fd) || green::has_several_workers() {
-        return elsewhere(-1, call);
-    }
-    call()
 }

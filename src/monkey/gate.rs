@@ -63,6 +63,9 @@ pub struct Patience {
     events: u32,
     option: c_int,
     deadline: Option<Option<Instant>>,
+    /// The program left the descriptor blocking. As the kernel does, we ask once a call: what is
+    /// set while it waits is for the next one.
+    is_blocking: bool,
     /// Others were let run first, to see whether that is enough.
     yielded: bool,
     /// The last wait ended because the descriptor was ready.
@@ -78,6 +81,11 @@ thread_local! {
 /// Without trust it is tried once in so many waits.
 const LEAST_TRUST: i8 = -16;
 const MOST_TRUST: i8 = 8;
+
+/// What is paid back if it was enough. Two that talk to each other wait in turn: while one's yield
+/// is not decided the other one is refused, and that costs, too. So it must be worth more than both,
+/// or they stay at every second one for good.
+const REWARD: i8 = 3;
 
 /// Green threads that talk to each other run on one worker: there one round of all others brings
 /// what is missing, and saves the way through the kernel's poller and the hub. Gives true if it
@@ -108,13 +116,21 @@ impl Patience {
             events: events as u32,
             option,
             deadline: None,
+            is_blocking: false,
             yielded: false,
             woken: false,
             pauses: Pauses::new(),
         }
     }
 
-    /// When this call times out.
+    /// Of a descriptor that was asked already whether it blocks.
+    pub fn of_blocking(mut self) -> Patience {
+        self.is_blocking = true;
+        self
+    }
+
+    /// When this call times out. Not remembered from call to call: the option is the socket's, and
+    /// may be set through any copy of the descriptor, also by a child or another process.
     pub fn deadline(&mut self) -> Option<Instant> {
         *self.deadline.get_or_insert_with(|| {
             let timeout: Pair = raw::socket_option(self.fd, self.option)?;
@@ -125,8 +141,13 @@ impl Patience {
 
     /// Waits until the socket may be ready. To be called after an attempt that would have blocked.
     pub fn wait(&mut self) -> Waited {
-        if raw::is_nonblocking(self.fd) {
-            return Waited::Failed(libc::EAGAIN);
+        if !self.is_blocking {
+            match raw::status(self.fd) {
+                // Closed since the attempt; errno says so.
+                ..0 => return Waited::Failed(raw::errno()),
+                status if status & libc::O_NONBLOCK != 0 => return Waited::Failed(libc::EAGAIN),
+                _ => self.is_blocking = true,
+            }
         }
         match caller() {
             Caller::Other => Waited::AsItWas,
@@ -188,7 +209,7 @@ impl Patience {
 impl Drop for Patience {
     fn drop(&mut self) {
         if self.yielded {
-            TRUST.with(|trust| trust.set((trust.get() + 2).min(MOST_TRUST)));
+            TRUST.with(|trust| trust.set((trust.get() + REWARD).min(MOST_TRUST)));
         }
     }
 }

@@ -12,8 +12,17 @@ use crate::green::{self, Polled};
 
 /// The descriptor has one of these events, or has failed.
 pub fn is_ready(fd: c_int, events: i16) -> bool {
+    self::events(fd, events) != 0
+}
+
+/// Which of these events the descriptor has, and how it has failed.
+pub fn events(fd: c_int, events: i16) -> i16 {
     let mut asked = [pollfd { fd, events, revents: 0 }];
-    look(&mut asked, ptr::null()) != 0
+    match look(&mut asked, ptr::null()) {
+        // The kernel could not even look.
+        ..0 => libc::POLLERR,
+        _ => asked[0].revents,
+    }
 }
 
 /// A poll that does not block.
@@ -160,6 +169,18 @@ pub fn duration(time: &timespec) -> Option<Duration> {
 
 const WORD: usize = c_long::BITS as usize;
 
+/// How many bits of a set the kernel looks at if `count` are asked for: no more than its table of
+/// descriptors has room for, so that there may be callers whose sets are not longer than that.
+fn descriptors_at_most(count: c_int) -> usize {
+    let count = count as usize;
+    if count <= libc::FD_SETSIZE {
+        return count;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+    size.and_then(|size| size.trim().parse().ok()).map_or(count, |size: usize| count.min(size))
+}
+
 /// What is asked of `select`: for each set, its words, or nothing if there is none.
 struct Asked {
     count: c_int,
@@ -171,12 +192,13 @@ impl Asked {
     /// # Safety
     /// As `select` in C.
     unsafe fn new(count: c_int, sets: [*mut fd_set; 3]) -> Asked {
-        let len = (count as usize).div_ceil(WORD);
+        let len = descriptors_at_most(count).div_ceil(WORD);
         let words = sets.map(|set| {
             if set.is_null() || len == 0 {
                 return Vec::new();
             }
-            // SAFETY: the caller's promise: a set has `count` bits, in whole words.
+            // SAFETY: the caller's promise: a set has `count` bits, in whole words, or at least
+            // those that the kernel reads.
             unsafe { std::slice::from_raw_parts(set.cast::<c_long>(), len) }.to_vec()
         });
         Asked { count, sets, words }
@@ -185,7 +207,8 @@ impl Asked {
     fn descriptors(&self) -> Vec<(c_int, u32)> {
         // What select(2) says its sets mean, in poll's words.
         let events = [libc::EPOLLIN | libc::EPOLLRDHUP, libc::EPOLLOUT, libc::EPOLLPRI];
-        let all = (0..self.count as usize).map(|fd| {
+        let bits = self.words.iter().map(Vec::len).max().unwrap_or(0) * WORD;
+        let all = (0..bits.min(self.count as usize)).map(|fd| {
             let is_in = |words: &Vec<c_long>| {
                 words.get(fd / WORD).is_some_and(|word| word >> (fd % WORD) & 1 != 0)
             };
@@ -195,14 +218,19 @@ impl Asked {
         all.filter(|(_, events)| *events != 0).collect()
     }
 
-    /// Puts the question back where the kernel has written its last answer, and asks again.
-    fn look(&mut self, mask: *const sigset_t) -> c_int {
+    /// Puts the question back where the kernel has written its last answer.
+    fn restore(&self) {
         for (set, words) in self.sets.iter().zip(&self.words) {
             if !words.is_empty() {
                 // SAFETY: as many words as were copied from there.
                 unsafe { ptr::copy_nonoverlapping(words.as_ptr(), set.cast(), words.len()) };
             }
         }
+    }
+
+    /// Asks (again).
+    fn look(&self, mask: *const sigset_t) -> c_int {
+        self.restore();
         let mut none = timespec(Duration::ZERO);
         // SAFETY: the promise of the caller of the C function.
         unsafe { raw::pselect(self.count, self.sets, &raw mut none, mask) }
@@ -221,9 +249,14 @@ unsafe fn select_for(
         return None;
     }
     // SAFETY: the caller's promise.
-    let mut asked = unsafe { Asked::new(count, sets) };
+    let asked = unsafe { Asked::new(count, sets) };
     let descriptors = asked.descriptors();
-    wait_until(&descriptors, timeout, || asked.look(mask))
+    let found = wait_until(&descriptors, timeout, || asked.look(mask));
+    if found.is_some_and(|found| found < 0) {
+        // The kernel leaves the sets alone when it fails.
+        asked.restore();
+    }
+    found
 }
 
 /// As `select` in C: it writes to `timeout` what is left of it, as Linux does.

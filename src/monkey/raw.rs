@@ -131,7 +131,7 @@ pub fn file_type(fd: c_int) -> Option<mode_t> {
 }
 
 /// How the descriptor was opened (`O_NONBLOCK`, `O_WRONLY` …); all bits if it is not open.
-fn status(fd: c_int) -> c_int {
+pub fn status(fd: c_int) -> c_int {
     // SAFETY: no memory is involved.
     unsafe { libc::fcntl(fd, libc::F_GETFL) }
 }

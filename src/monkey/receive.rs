@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
@@ -33,33 +33,39 @@ fn receive(fd: c_int, attempt: impl Fn() -> ssize_t, as_it_was: impl Fn() -> ssi
 }
 
 /// As `receive` for MSG_WAITALL on a stream: until all of `parts` is filled, the peer has ended, or
-/// something goes wrong; then what was received before counts.
-fn receive_all(fd: c_int, parts: &mut Parts, flags: c_int) -> ssize_t {
+/// something goes wrong; then what was received before counts. The peer's address, which comes with
+/// the first piece, and the flags are written to `message`, whose own parts are not used.
+fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int) -> ssize_t {
     let mut patience = Patience::to_receive(fd);
     let mut received = 0;
     while !parts.is_empty() {
-        let mut message = parts.message();
-        // SAFETY: the message has the parts that the caller of the C function vouched for.
-        let got = unsafe { raw::recvmsg(fd, &raw mut message, flags | libc::MSG_DONTWAIT) };
-        let failure = match got {
-            0 => return received,
-            1.. => {
-                received += got;
-                parts.advance(got as usize);
-                continue;
-            }
-            _ if raw::errno() != libc::EAGAIN => raw::errno(),
-            _ => match patience.wait() {
+        let mut piece = parts.message();
+        if received == 0 {
+            (piece.msg_name, piece.msg_namelen) = (message.msg_name, message.msg_namelen);
+        }
+        // SAFETY: the message has the parts that the caller of the C function vouched for, and his
+        // room for an address.
+        let mut receive = |flags| unsafe { raw::recvmsg(fd, &raw mut piece, flags) };
+        let mut got = receive(flags | libc::MSG_DONTWAIT);
+        if got < 0 && raw::errno() == libc::EAGAIN {
+            match patience.wait() {
                 Waited::Again => continue,
-                Waited::AsItWas => {
-                    // SAFETY: as above.
-                    let rest = unsafe { raw::recvmsg(fd, &raw mut message, flags) };
-                    return if rest >= 0 { received + rest } else { received.max(rest) };
-                }
-                Waited::Failed(errno) => errno,
-            },
-        };
-        return if received > 0 { received } else { raw::fail(failure) };
+                Waited::AsItWas => got = receive(flags),
+                Waited::Failed(errno) => got = raw::fail(errno),
+            }
+        }
+        if got < 0 {
+            return if received > 0 { received } else { got };
+        }
+        if received == 0 {
+            message.msg_namelen = piece.msg_namelen;
+        }
+        message.msg_flags = piece.msg_flags;
+        if got == 0 {
+            break;
+        }
+        received += got;
+        parts.advance(got as usize);
     }
     received
 }
@@ -131,9 +137,24 @@ pub unsafe extern "C" fn recvfrom(
     if flags & libc::MSG_PEEK != 0 && wants_all(fd, flags, len) {
         return peek_all(fd, len, || call(flags | libc::MSG_DONTWAIT), || call(flags));
     }
-    if address.is_null() && wants_all(fd, flags, len) {
+    if wants_all(fd, flags, len) {
         let mut part = [iovec { iov_base: buffer, iov_len: len }];
-        return receive_all(fd, &mut Parts::new(&mut part), flags);
+        let mut message = super::parts::message(ptr::null_mut(), 0);
+        // SAFETY: the caller's promise: null or valid.
+        let address_len = unsafe { address_len.as_mut() };
+        if let Some(len) = &address_len
+            && !address.is_null()
+        {
+            (message.msg_name, message.msg_namelen) = (address.cast(), **len);
+        }
+        let got = receive_all(fd, &mut message, &mut Parts::new(&mut part), flags);
+        if let Some(len) = address_len
+            && !address.is_null()
+            && got >= 0
+        {
+            *len = message.msg_namelen;
+        }
+        return got;
     }
     receive(fd, || call(flags | libc::MSG_DONTWAIT), || call(flags))
 }
@@ -163,15 +184,16 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
         }
         // With control data the first piece that comes is the message.
         if wants_all && !has_control {
-            // SAFETY: as above. It is what the kernel writes when no address or control is there.
-            unsafe { ((*message).msg_flags, (*message).msg_namelen) = (0, 0) };
-            return receive_all(fd, &mut Parts::new(&mut parts), flags);
+            // SAFETY: as above.
+            let message = unsafe { &mut *message };
+            return receive_all(fd, message, &mut Parts::new(&mut parts), flags);
         }
     }
     receive(fd, || call(flags | libc::MSG_DONTWAIT), || call(flags))
 }
 
-/// As `recvmmsg` in C. Its time-out is looked at after each message, as the kernel does.
+/// As `recvmmsg` in C. Its time-out is looked at after each message, as the kernel does, and what is
+/// left of it is written there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn recvmmsg(
     fd: c_int,
@@ -202,16 +224,24 @@ pub unsafe extern "C" fn recvmmsg(
         // SAFETY: as above.
         let got = unsafe { recvmsg(fd, message, others | nonblocking) };
         if got < 0 {
-            return if received > 0 { received as c_int } else { -1 };
+            break;
         }
         // SAFETY: as above. A message's length fits.
-        unsafe { *len = got as c_uint };
+        let has_urgent_data = unsafe {
+            *len = got as c_uint;
+            (*message).msg_flags & libc::MSG_OOB != 0
+        };
         received += 1;
-        if limit.is_some_and(|limit| start.elapsed() >= limit) {
+        let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
+        if let Some(left) = left {
+            // SAFETY: the caller's promise: there is a limit, so it is not null.
+            unsafe { *timeout = gate::timespec(left) };
+        }
+        if left == Some(Duration::ZERO) || has_urgent_data {
             break;
         }
     }
-    received as c_int
+    if received > 0 { received as c_int } else { -1 }
 }
 
 /// As `read` in C. Sockets wait; pipes do if nothing is there; files are the kernel's.
@@ -266,7 +296,7 @@ fn read_pipe(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
     if !raw::is_blocking_for(fd, libc::O_RDONLY) {
         return call();
     }
-    let mut patience = Patience::to_receive(fd);
+    let mut patience = Patience::to_receive(fd).of_blocking();
     while !is_ready(fd, libc::POLLIN) {
         match patience.wait() {
             Waited::Again => {}

@@ -255,7 +255,7 @@ fn write_pipe(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     if !raw::is_blocking_for(fd, libc::O_WRONLY) {
         return write(0, len);
     }
-    let mut patience = Patience::to_send(fd);
+    let mut patience = Patience::to_send(fd).of_blocking();
     let mut written = 0;
     while written < len {
         let failure = if super::polling::is_ready(fd, libc::POLLOUT) {

@@ -2,9 +2,10 @@
 //!
 //! Seen to fail: in the mirror of `Poller`, the unpark before the state in `Wait::end`, and no arming
 //! anew in `fired`: `a_wait_for_a_descriptor_ends_when_it_is_closed` and
-//! `an_event_for_one_leaves_the_others_watched` deadlock.
+//! `an_event_for_one_leaves_the_others_watched` deadlock; there, a `closed` that does nothing:
+//! `a_wait_that_begins_while_its_descriptor_is_closed_ends` deadlocks.
 
-use loom::sync::atomic::Ordering;
+use loom::sync::atomic::{AtomicUsize, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
@@ -18,6 +19,7 @@ struct Poller {
     watched: Mutex<Vec<Watch>>,
     kernel: Mutex<Kernel>,
     changed: Condvar,
+    waits: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -25,6 +27,7 @@ struct Kernel {
     /// What is asked for, once; zero if the descriptor is not watched.
     armed: u32,
     ready: u32,
+    closed: bool,
     /// The model ends.
     over: bool,
 }
@@ -42,6 +45,7 @@ struct Wait {
 const PENDING: u32 = 0;
 const READY: u32 = 1;
 const CLOSED: u32 = 2;
+const STALE: u32 = 3;
 
 impl Wait {
     fn new() -> Arc<Wait> {
@@ -72,6 +76,7 @@ impl Poller {
             watched: Mutex::new(Vec::new()),
             kernel: Mutex::new(Kernel::default()),
             changed: Condvar::new(),
+            waits: AtomicUsize::new(0),
         })
     }
 
@@ -113,6 +118,32 @@ impl Poller {
         let watches = std::mem::take(&mut *self.watched.lock().unwrap());
         self.with_kernel(|kernel| kernel.armed = 0);
         watches.iter().for_each(|watch| watch.wait.end(CLOSED));
+    }
+
+    /// As `closed`, once the kernel has closed it.
+    fn closed(&self) {
+        fence(Ordering::SeqCst);
+        if self.waits.load(Ordering::Relaxed) > 0 {
+            let watches = std::mem::take(&mut *self.watched.lock().unwrap());
+            watches.iter().for_each(|watch| watch.wait.end(STALE));
+        }
+    }
+
+    /// As `wait_for`. Gives None if the kernel says that it is closed.
+    fn wait_for(&self, events: u32) -> Option<u32> {
+        loop {
+            let wait = Wait::new();
+            self.waits.fetch_add(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            self.enter(events, &wait);
+            let is_closed = self.kernel.lock().unwrap().closed;
+            let ended = (!is_closed).then(|| wait.park());
+            self.leave(&wait);
+            self.waits.fetch_sub(1, Ordering::Relaxed);
+            if ended != Some(STALE) {
+                return ended;
+            }
+        }
     }
 
     /// The hub: takes events until the model is over.
@@ -161,6 +192,24 @@ fn a_wait_for_a_descriptor_ends_when_it_is_closed() {
             hub.join().unwrap();
         });
     }
+}
+
+#[test]
+fn a_wait_that_begins_while_its_descriptor_is_closed_ends() {
+    loom::model(|| {
+        let poller = Poller::new();
+        let closer = thread::spawn({
+            let poller = poller.clone();
+            move || {
+                poller.close();
+                poller.with_kernel(|kernel| (kernel.closed, kernel.armed) = (true, 0));
+                poller.closed();
+            }
+        });
+        assert!(matches!(poller.wait_for(1), None | Some(CLOSED)));
+        closer.join().unwrap();
+        assert!(poller.watched.lock().unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod offloaded;
 mod owners;
 mod pool;
 mod preemptions;
+mod selects;
 mod starved;
 mod values;
 mod word_lock;

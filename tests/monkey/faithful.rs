@@ -5,8 +5,8 @@ use std::ffi::{c_int, c_long, c_void};
 use std::fs::File;
 use std::io::{Error, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -77,10 +77,8 @@ impl World {
         let nonblocking_listener = TcpListener::bind("127.0.0.1:0").unwrap();
         nonblocking_listener.set_nonblocking(true).unwrap();
         // SAFETY: no memory is involved; the descriptor is new and has one owner.
-        let fresh = unsafe {
-            use std::os::fd::FromRawFd;
-            OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0))
-        };
+        let fresh =
+            unsafe { OwnedFd::from_raw_fd(libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) };
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"the content of a file").unwrap();
         std::io::Seek::rewind(&mut file).unwrap();
@@ -504,5 +502,169 @@ fn closing_and_copying_give_what_the_kernel_gives() {
         let looked = unsafe { libc::dup2(same, same) } == same;
         all.push(("dup2 to itself".to_owned(), gave(c_long::from(looked), &[])));
         all
+    });
+}
+
+/// A stream that gets `pieces`, and the end, from a peer that has a name, one after another.
+fn stream_of(pieces: &'static [&'static str]) -> UnixStream {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join("listener")).unwrap();
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let fill = |address: &mut libc::sockaddr_un, name: &str| {
+        let path = directory.path().join(name);
+        let bytes = path.as_os_str().as_encoded_bytes();
+        address.sun_path = [0; 108];
+        bytes.iter().zip(&mut address.sun_path).for_each(|(byte, place)| *place = *byte as i8);
+    };
+    let mut peer = unsafe {
+        let fd = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
+        fill(&mut address, "peer");
+        let (at, len) = ((&raw const address).cast(), size_of_val(&address) as u32);
+        assert_eq!(libc::bind(fd, at, len), 0);
+        fill(&mut address, "listener");
+        let at = (&raw const address).cast();
+        assert_eq!(libc::connect(fd, at, len), 0);
+        UnixStream::from_raw_fd(fd)
+    };
+    let (stream, _) = listener.accept().unwrap();
+    std::thread::spawn(move || {
+        for piece in pieces {
+            peer.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    stream
+}
+
+#[test]
+fn to_receive_all_with_the_peers_address_gives_what_the_kernel_gives() {
+    same(|_, kernel| {
+        let mut all = Vec::new();
+        for (what, pieces) in [("all", ["on", "e two"]), ("what there is", ["o", "ne"])] {
+            let flags = libc::MSG_WAITALL;
+            // As long as the temporary name is, which is not the same each time.
+            let ends = |address: &libc::sockaddr_un, len: u32| {
+                let path: Vec<u8> = address.sun_path.iter().map(|byte| *byte as u8).collect();
+                let path = std::ffi::CStr::from_bytes_until_nul(&path).unwrap().to_bytes();
+                vec![u8::from(path.ends_with(b"/peer")), u8::from(path.len() + 3 == len as usize)]
+            };
+            let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+            let mut len = size_of_val(&address) as u32;
+            let mut bytes = [0_u8; 6];
+            let pieces: &'static [&'static str] = Box::leak(Box::new(pieces));
+            let stream = stream_of(pieces);
+            let got = unsafe {
+                let (fd, to) = (stream.as_raw_fd(), bytes.as_mut_ptr().cast::<c_void>());
+                let at = (&raw mut address).cast::<libc::sockaddr>();
+                if kernel {
+                    libc::syscall(SYS_recvfrom, fd, to, 6, flags, at, &raw mut len)
+                } else {
+                    libc::recvfrom(fd, to, 6, flags, at, &raw mut len) as c_long
+                }
+            };
+            let written = [&bytes[..], &ends(&address, len)].concat();
+            all.push((format!("recvfrom {what}"), gave(got, &written)));
+
+            let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+            let mut bytes = [0_u8; 6];
+            let base = bytes.as_mut_ptr().cast::<c_void>();
+            let mut parts = [
+                iovec { iov_base: base, iov_len: 1 },
+                iovec { iov_base: base.wrapping_byte_add(1), iov_len: 5 },
+            ];
+            let mut message: msghdr = unsafe { std::mem::zeroed() };
+            (message.msg_iov, message.msg_iovlen) = (parts.as_mut_ptr(), 2);
+            message.msg_name = (&raw mut address).cast();
+            message.msg_namelen = size_of_val(&address) as u32;
+            let stream = stream_of(pieces);
+            let got = unsafe {
+                let fd = stream.as_raw_fd();
+                if kernel {
+                    libc::syscall(SYS_recvmsg, fd, &raw mut message, flags)
+                } else {
+                    libc::recvmsg(fd, &raw mut message, flags) as c_long
+                }
+            };
+            let written = [&bytes[..], &ends(&address, message.msg_namelen)].concat();
+            all.push((format!("recvmsg {what}"), gave(got, &written)));
+        }
+        // What fails writes nothing.
+        let (here, _there) = UnixStream::pair().unwrap();
+        here.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        let mut byte = 0_u8;
+        let mut part = iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        let mut message: msghdr = unsafe { std::mem::zeroed() };
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        (message.msg_namelen, message.msg_flags) = (7, 9);
+        let got = unsafe {
+            let (fd, flags) = (here.as_raw_fd(), libc::MSG_WAITALL);
+            if kernel {
+                libc::syscall(SYS_recvmsg, fd, &raw mut message, flags)
+            } else {
+                libc::recvmsg(fd, &raw mut message, flags) as c_long
+            }
+        };
+        let written = [message.msg_namelen as u8, message.msg_flags as u8];
+        all.push(("recvmsg nothing".to_owned(), gave(got, &written)));
+        all
+    });
+}
+
+#[test]
+fn what_is_left_of_the_time_to_receive_several_is_written_as_the_kernel_writes_it() {
+    same(|world, kernel| {
+        let mut all = Vec::new();
+        for count in [1, 3, 4] {
+            let mut bytes = [[0_u8; 8]; 4];
+            let mut parts = bytes
+                .each_mut()
+                .map(|bytes| iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 });
+            let mut messages = parts.each_mut().map(|part| {
+                let mut message: mmsghdr = unsafe { std::mem::zeroed() };
+                (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (part, 1);
+                message
+            });
+            let mut left = libc::timespec { tv_sec: 1_000, tv_nsec: 0 };
+            let got = unsafe {
+                let (fd, at) = (world.datagram.as_raw_fd(), messages.as_mut_ptr());
+                let left = &raw mut left;
+                if kernel {
+                    libc::syscall(SYS_recvmmsg, fd, at, count, 0, left)
+                } else {
+                    c_long::from(libc::recvmmsg(fd, at, count, 0, left))
+                }
+            };
+            // Nothing takes a hundred seconds here.
+            let is_less = u8::from(left.tv_sec < 1_000) + u8::from(left.tv_sec < 900);
+            all.push((format!("recvmmsg {count}"), gave(got, &[is_less])));
+        }
+        all
+    });
+}
+
+#[test]
+fn to_wait_for_a_non_blocking_pidfd_gives_what_the_kernel_gives() {
+    same(|_, kernel| {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let waited = unsafe {
+            let flags = libc::O_NONBLOCK;
+            let fd = libc::syscall(libc::SYS_pidfd_open, child.id(), flags) as libc::id_t;
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let (which, at) = (libc::P_PIDFD, &raw mut info);
+            let waited = if kernel {
+                libc::syscall(SYS_waitid, which, fd, at, libc::WEXITED, NULL)
+            } else {
+                c_long::from(libc::waitid(which, fd, at, libc::WEXITED))
+            };
+            let gave = gave(waited, &[]);
+            libc::close(fd as c_int);
+            gave
+        };
+        drop(stdin);
+        child.wait().unwrap();
+        vec![("waitid".to_owned(), waited)]
     });
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{in_green, while_others_run};
+use crate::support::{in_green, next, start, while_others_run};
 
 fn poll(fds: &[(i32, i16)], timeout: i32) -> (i32, Vec<i16>) {
     let mut asked: Vec<_> = fds
@@ -75,4 +75,85 @@ fn select_with_no_sets_is_a_sleep() {
         },
         || {},
     );
+}
+
+#[test]
+fn select_takes_sets_for_more_than_1024_descriptors() {
+    const WORDS: usize = 2_048 / 64;
+    let (here, mut there) = UnixStream::pair().unwrap();
+    // SAFETY: the struct is valid; the limit may be raised that far; the copy has one owner.
+    let fd = unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+        libc::fcntl(here.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 1_500)
+    };
+    assert!(fd >= 1_500, "{}", std::io::Error::last_os_error());
+    let (found, set) = while_others_run(
+        move || {
+            let mut set = [0_u64; WORDS];
+            set[fd as usize / 64] |= 1 << (fd % 64);
+            let none = std::ptr::null_mut();
+            // SAFETY: the set has as many bits as it says.
+            let found =
+                unsafe { libc::select(2_048, set.as_mut_ptr().cast(), none, none, none.cast()) };
+            (found, set)
+        },
+        move || there.write_all(b"x").unwrap(),
+    );
+    assert_eq!(found, 1);
+    assert_eq!(set[fd as usize / 64], 1 << (fd % 64));
+    // SAFETY: it was made above.
+    unsafe { libc::close(fd) };
+}
+
+#[test]
+fn select_reads_no_more_of_its_sets_than_the_kernel_does() {
+    // The kernel looks at no more bits than its table of descriptors has, which is shorter than
+    // this, at the least by half.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+    let page = 4_096;
+    // A page is enough for a table of 32,768, and what comes after it can't be read.
+    assert!(size.trim().parse::<usize>().unwrap() <= page * 8);
+    // SAFETY: the pages are new, and only the first is used.
+    let found = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let pages = libc::mmap(std::ptr::null_mut(), 2 * page, libc::PROT_NONE, flags, -1, 0);
+        assert_ne!(pages, libc::MAP_FAILED);
+        assert_eq!(libc::mprotect(pages, page, libc::PROT_READ | libc::PROT_WRITE), 0);
+        let set = pages as usize;
+        in_green(move || {
+            let none = std::ptr::null_mut();
+            let mut limit = libc::timeval { tv_sec: 0, tv_usec: 1_000 };
+            libc::select(1_000_000, set as *mut libc::fd_set, none, none, &mut limit)
+        })
+    };
+    assert_eq!(found, 0);
+}
+
+#[test]
+fn a_cancelled_select_leaves_its_sets_as_they_were() {
+    let (here, there) = UnixStream::pair().unwrap();
+    let (sends, received) = std::sync::mpsc::channel();
+    let selects = start(move || {
+        let fd = here.as_raw_fd();
+        // SAFETY: the set is valid.
+        unsafe {
+            let mut readable: libc::fd_set = std::mem::zeroed();
+            libc::FD_SET(fd, &mut readable);
+            let none = std::ptr::null_mut();
+            sends.send((0, None, true)).unwrap();
+            let found = libc::select(fd + 1, &mut readable, none, none, none.cast());
+            let errno = std::io::Error::last_os_error().raw_os_error();
+            sends.send((found, errno, libc::FD_ISSET(fd, &readable))).unwrap();
+        }
+    });
+    next(&received);
+    // It waits.
+    in_green(|| (0..10).for_each(|_| minihuey::green::sleep(Duration::from_millis(1))));
+    assert!(selects.cancel());
+    assert_eq!(next(&received), (-1, Some(libc::ECANCELED), true));
+    drop(there);
 }

@@ -3,6 +3,7 @@
 //! A test that needs a process of its own runs in one, see [`child`].
 
 mod child;
+mod contested;
 mod ends_of_time;
 mod foreign_code;
 mod interrupts;

@@ -1,7 +1,6 @@
-//! loom models of `select`: every interleaving of those who wait at several channels with those whom
-//! they meet, in the very sources that the library is built from, on loom's locks.
+//! `select`: those who wait at several channels, with those whom they meet.
 //!
-//! Each of these was broken once to see its model fail (`tests/mutations.sh` does it again):
+//! Seen to fail:
 //! * in `Choice::claim_both`, the other claimed whether or not it is open, or without a look at its own
 //!   state: `who_is_claimed_by_one_is_not_claimed_by_another` finds a message in a queue that has no
 //!   room.
@@ -12,65 +11,16 @@
 //! * in `Exchange::lose_senders`, nobody claimed: `who_selects_is_told_when_the_senders_are_gone`
 //!   deadlocks.
 
-#[allow(dead_code)]
-mod primitives {
-    /// As parking_lot's: it knows no poison.
-    pub struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
-        }
-
-        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().unwrap()
-        }
-    }
-}
-
-#[allow(dead_code)]
-#[path = "../src/green/sync/exchange.rs"]
-mod exchange;
-#[allow(dead_code)]
-#[path = "../src/green/sync/selection.rs"]
-mod selection;
-#[allow(dead_code)]
-#[path = "../src/green/sync/wait_list.rs"]
-mod wait_list;
-
+use crossbeam_channel::{TryRecvError, TrySendError};
+use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use crossbeam_channel::{TryRecvError, TrySendError};
-use exchange::Exchange;
-use selection::{Choice, Selection};
-use wait_list::Ticket;
-
-/// A park and unpark of one's own: loom's are also what its `join` waits by.
-struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    fn new() -> Arc<Bell> {
-        Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() })
-    }
-
-    fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.changed.wait(rung).unwrap();
-        }
-        *rung = false;
-    }
-}
+use crate::bell::Bell;
+use crate::exchange::Exchange;
+use crate::primitives;
+use crate::selection::{Choice, Selection};
+use crate::wait_list::Ticket;
 
 /// A message, which counts itself when it is dropped.
 struct Counted(u32, Arc<AtomicUsize>);

@@ -1,0 +1,250 @@
+//! A listener that OS threads and tasks accept from, and descriptors that are closed while somebody
+//! begins to wait for them: each in a process of its own.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use minihuey::{MiniHuey, TaskError, TaskResult, monkey};
+
+use crate::child;
+use crate::support::{LIMIT, moment};
+
+/// A listener whose connection was taken from under a task that accepts: an OS thread stays in the
+/// task's call.
+struct Contest {
+    huey: MiniHuey,
+    listener: Arc<TcpListener>,
+    address: SocketAddr,
+    accepted: mpsc::Receiver<Result<SocketAddr, Option<i32>>>,
+    task: TaskResult<()>,
+}
+
+impl Contest {
+    fn new() -> Contest {
+        monkey::patch_all().unwrap();
+        // One thread, so that it can be held up.
+        minihuey::runtime().offload_threads(1).start().unwrap();
+        let huey = MiniHuey::new("contest");
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
+        // From now on it is known that an OS thread accepts, too.
+        let first = TcpStream::connect(address).unwrap();
+        drop(listener.accept().unwrap());
+        drop(first);
+
+        let (release, released) = mpsc::channel::<()>();
+        let (holds, held) = mpsc::channel();
+        let hold = huey.task("hold", move |released: mpsc::Receiver<()>| {
+            let holds = holds.clone();
+            minihuey::offload(move || {
+                holds.send(()).unwrap();
+                let _ = released.recv();
+            });
+        });
+        let holding = hold.call((released,));
+        held.recv_timeout(LIMIT).unwrap();
+        let second = TcpStream::connect(address).unwrap();
+        let (task, accepted) = accept(&huey, &listener);
+        moment();
+        // SAFETY: no memory is involved.
+        let taken = unsafe {
+            let none = std::ptr::null_mut::<u8>();
+            libc::syscall(libc::SYS_accept4, listener.as_raw_fd(), none, none, 0)
+        };
+        assert!(taken >= 0);
+        release.send(()).unwrap();
+        holding.get().unwrap();
+        drop(second);
+        moment();
+        Contest { huey, listener, address, accepted, task }
+    }
+
+    /// Cancels the task, which must end at once.
+    fn cancel(&self) {
+        assert!(self.task.cancel());
+        assert_eq!(self.accepted.recv_timeout(LIMIT).unwrap(), Err(Some(libc::ECANCELED)));
+    }
+}
+
+/// No two tasks have the same name.
+static TASKS: AtomicI32 = AtomicI32::new(0);
+
+type Accepted = Result<SocketAddr, Option<i32>>;
+
+/// Has a task accept, and tell the peer's address.
+fn accept(huey: &MiniHuey, from: &Arc<TcpListener>) -> (TaskResult<()>, mpsc::Receiver<Accepted>) {
+    let (sender, received) = mpsc::channel();
+    let listener = from.clone();
+    let name = format!("accept {}", TASKS.fetch_add(1, Ordering::Relaxed));
+    let accept = huey.task(&name, move || {
+        let accepted = listener.accept().map_err(|error| error.raw_os_error());
+        sender.send(accepted.map(|(_, peer)| peer)).unwrap();
+    });
+    (accept.call(()), received)
+}
+
+#[test]
+fn a_task_that_is_cancelled_while_an_os_thread_accepts_for_it_ends_and_the_next_one_accepts() {
+    let name = "contested::a_task_that_is_cancelled_while_an_os_thread_accepts_for_it_ends_and_the_\
+                next_one_accepts";
+    child::run(name, || {
+        let contest = Contest::new();
+        contest.cancel();
+        // The thread gets this one, and nobody waits for it.
+        let third = TcpStream::connect(contest.address).unwrap();
+        moment();
+        let (task, accepted) = accept(&contest.huey, &contest.listener);
+        assert_eq!(accepted.recv_timeout(LIMIT).unwrap(), Ok(third.local_addr().unwrap()));
+        task.get().unwrap();
+    });
+}
+
+#[test]
+fn what_came_too_late_for_a_task_is_an_os_threads_if_it_accepts_next() {
+    let name = "contested::what_came_too_late_for_a_task_is_an_os_threads_if_it_accepts_next";
+    child::run(name, || {
+        let contest = Contest::new();
+        contest.cancel();
+        let third = TcpStream::connect(contest.address).unwrap();
+        moment();
+        let (sender, accepted) = mpsc::channel();
+        let listener = contest.listener.clone();
+        thread::spawn(move || sender.send(listener.accept().unwrap().1).unwrap());
+        assert_eq!(accepted.recv_timeout(LIMIT).unwrap(), third.local_addr().unwrap());
+    });
+}
+
+#[test]
+fn a_task_waits_for_the_thread_that_another_one_left_behind() {
+    child::run("contested::a_task_waits_for_the_thread_that_another_one_left_behind", || {
+        let contest = Contest::new();
+        contest.cancel();
+        let (task, accepted) = accept(&contest.huey, &contest.listener);
+        moment();
+        let third = TcpStream::connect(contest.address).unwrap();
+        assert_eq!(accepted.recv_timeout(LIMIT).unwrap(), Ok(third.local_addr().unwrap()));
+        task.get().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_times_out_while_an_os_thread_accepts_for_it_ends() {
+    child::run("contested::a_task_that_times_out_while_an_os_thread_accepts_for_it_ends", || {
+        let contest = Contest::new();
+        contest.cancel();
+        let listener = contest.listener.clone();
+        let accept = contest
+            .huey
+            .task("accept until it times out", move || drop(listener.accept()))
+            .timeout(Duration::from_millis(50));
+        let ended = accept.call(()).get_timeout(LIMIT);
+        assert!(matches!(ended, Err(TaskError::TimedOut)), "{ended:?}");
+        contest.huey.join(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn closing_a_listener_ends_the_accept_that_an_os_thread_makes_for_a_task() {
+    let name = "contested::closing_a_listener_ends_the_accept_that_an_os_thread_makes_for_a_task";
+    child::run(name, || {
+        let contest = Contest::new();
+        // SAFETY: nobody uses the number afterwards: the process ends.
+        assert_eq!(unsafe { libc::close(contest.listener.as_raw_fd()) }, 0);
+        assert_eq!(contest.accepted.recv_timeout(LIMIT).unwrap(), Err(Some(libc::EBADF)));
+        std::mem::forget(contest.listener);
+    });
+}
+
+#[test]
+fn a_connection_that_nobody_accepts_goes_with_its_listener() {
+    child::run("contested::a_connection_that_nobody_accepts_goes_with_its_listener", || {
+        let contest = Contest::new();
+        contest.cancel();
+        let third = TcpStream::connect(contest.address).unwrap();
+        moment();
+        drop((contest.task, contest.listener));
+        contest.huey.join(LIMIT).unwrap();
+        drop(contest.huey);
+        third.set_read_timeout(Some(LIMIT)).unwrap();
+        let read = std::io::Read::read(&mut &third, &mut [0]);
+        let is_over = match &read {
+            Ok(count) => *count == 0,
+            Err(error) => error.raw_os_error() == Some(libc::ECONNRESET),
+        };
+        assert!(is_over, "{read:?}");
+    });
+}
+
+#[test]
+fn a_read_that_begins_while_its_descriptor_is_closed_ends() {
+    child::run("contested::a_read_that_begins_while_its_descriptor_is_closed_ends", || {
+        monkey::patch_all().unwrap();
+        // The watchdog opens files, which might have the numbers.
+        minihuey::runtime().hold_threshold(None).start().unwrap();
+        let huey = MiniHuey::new("closing");
+        let shared = Arc::new(AtomicI32::new(-1));
+        let (sender, ended) = mpsc::channel();
+        let its = shared.clone();
+        let read = huey.task("read", move || {
+            for _ in 0..ROUNDS {
+                let mut fd: RawFd = its.swap(-1, Ordering::SeqCst);
+                while fd < 0 {
+                    std::hint::spin_loop();
+                    fd = its.swap(-1, Ordering::SeqCst);
+                }
+                // SAFETY: the buffer is as long as it says.
+                let got = unsafe { libc::recv(fd, [0_u8; 9].as_mut_ptr().cast(), 9, 0) };
+                sender.send((got, std::io::Error::last_os_error().raw_os_error())).unwrap();
+            }
+        });
+        let reading = read.call(());
+        for round in 0..ROUNDS {
+            let (_here, there) = UnixStream::pair().unwrap();
+            let fd = there.into_raw_fd();
+            shared.store(fd, Ordering::SeqCst);
+            // So that it comes before, within and after what the other one does.
+            for _ in 0..round * 37 % 4_000 {
+                std::hint::spin_loop();
+            }
+            // SAFETY: it is closed here and nowhere else.
+            assert_eq!(unsafe { libc::close(fd) }, 0);
+            assert_eq!(ended.recv_timeout(LIMIT).unwrap(), (-1, Some(libc::EBADF)));
+        }
+        reading.get().unwrap();
+    });
+}
+
+const ROUNDS: usize = 5_000;
+
+#[test]
+fn with_two_workers_tasks_accept_from_one_listener_and_are_ended_while_they_do() {
+    let name =
+        "contested::with_two_workers_tasks_accept_from_one_listener_and_are_ended_while_they_do";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        // Without a thread to spare: none is needed.
+        minihuey::runtime().workers(2).offload_threads(1).start().unwrap();
+        let huey = MiniHuey::new("two");
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
+        let (sender, accepted) = mpsc::channel();
+        let accept = huey.task("accept", move || {
+            while listener.accept().is_ok() {
+                sender.send(()).unwrap();
+            }
+        });
+        let connect = huey.task("connect", move || drop(TcpStream::connect(address).unwrap()));
+        let accepting = accept.map((0..8).map(|_| ()));
+        for _ in 0..10 {
+            connect.map((0..40).map(|_| ())).get_timeout(LIMIT).unwrap();
+            (0..40).for_each(|_| accepted.recv_timeout(LIMIT).unwrap());
+        }
+        assert_eq!(accepting.cancel(), 8);
+        huey.join(LIMIT).unwrap();
+    });
+}
