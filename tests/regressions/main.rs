@@ -8,7 +8,6 @@ mod ends_of_time;
 mod foreign_code;
 mod interrupts;
 mod lifecycle;
-mod locks;
 mod overflow;
 mod patched;
 mod starvation;
