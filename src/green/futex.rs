@@ -5,7 +5,18 @@ use std::sync::atomic::AtomicU32;
 
 /// Whoever has what is waited for goes on within that many looks, if it has a processor: longer than
 /// that it does not pay to look before one waits.
-pub(crate) const LOOKS: u32 = 100;
+pub(crate) const LOOKS: u32 = 10;
+
+/// A pause between two looks, longer from one to the next: at first of the processor alone, then it
+/// is left to others, one of whom may have what is waited for.
+pub(crate) fn look_later(look: u32) {
+    if look < 4 {
+        (0..2 << look).for_each(|_| std::hint::spin_loop());
+    } else {
+        // SAFETY: the call takes nothing. (Not libc's: with the feature `monkey` that is ours.)
+        unsafe { libc::syscall(libc::SYS_sched_yield) };
+    }
+}
 
 /// Blocks while the word is `expected`, or returns early.
 #[cold]

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use may::coroutine::Coroutine;
 use may::io::{CoIo, WaitIo, WaitIoWaker};
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::time::{ClockId, clock_gettime};
 
 use super::inbox::Inbox;
 use super::poller::Poller;
@@ -155,15 +156,19 @@ pub(super) fn current_afresh() -> Option<&'static Hub> {
     HUB.get()
 }
 
-/// Nanoseconds on the clock that timers go by.
+/// Nanoseconds on the clock that timers go by. Not `Instant`'s, whose arithmetic takes longer than the
+/// look at the clock itself.
 pub(super) fn now() -> u64 {
-    to_nanos(Instant::now())
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has this clock");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
+/// When `now` will give at least this, it is `instant` or later.
 pub(super) fn to_nanos(instant: Instant) -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(Instant::now);
-    crate::clock::nanos(instant.saturating_duration_since(start))
+    static START: OnceLock<(Instant, u64)> = OnceLock::new();
+    // In this order: what `now` gives is not behind.
+    let (start, at_start) = *START.get_or_init(|| (Instant::now(), now()));
+    at_start.saturating_add(crate::clock::nanos(instant.saturating_duration_since(start)))
 }
 
 /// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
@@ -196,7 +201,7 @@ fn selected() {
 impl Hub {
     pub(super) fn new(index: usize, workers: usize) -> nix::Result<Hub> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let timer = TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags)?;
         Ok(Hub {
             index,
             inbox: Inbox::new(),

@@ -27,13 +27,12 @@ impl Word {
 
     #[cold]
     fn wait(&self) {
-        for _ in 0..futex::LOOKS {
+        for look in 0..futex::LOOKS {
             // ORDERING: Relaxed, a look; taking it orders.
-            match self.0.load(Ordering::Relaxed) {
-                FREE if self.try_lock() => return,
-                AWAITED => break,
-                _ => std::hint::spin_loop(),
+            if self.0.load(Ordering::Relaxed) == FREE && self.try_lock() {
+                return;
             }
+            futex::look_later(look);
         }
         // Whoever comes this way may have overwritten that another one waits, or may be woken while
         // more of them do: so it takes it as awaited. At worst one wake is for nothing.

@@ -46,6 +46,8 @@ mod primitives {
 
         pub const LOOKS: u32 = 1;
 
+        pub fn look_later(_: u32) {}
+
         loom::lazy_static! {
             static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
         }
