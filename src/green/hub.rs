@@ -225,7 +225,10 @@ impl Hub {
             Ok(poller) => poller,
             Err(error) => return ready(Err(error.into())),
         };
+        // `ready` may yield where it meets others, and the hub is no green thread that could.
+        AT_WORK.set(true);
         HUB.set(Some(self));
+        selected();
         // SAFETY: it has no precondition.
         self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         if self.waker.set(poller.waker()).is_err() {
