@@ -104,7 +104,7 @@ impl Contender {
             // Until it is gone.
             while let (Ok(tables), Ok(stacks)) = (line_of(&status, "VmPTE:"), kernel_stacks()) {
                 most = most.max(tables + stacks - stacks_before);
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(20));
             }
             most
         });
