@@ -147,7 +147,7 @@
 //!
 //! # Features
 //!
-//! - `monkey` (off): [`monkey::patch_all`](crate::monkey) makes ordinary blocking calls, of std and of
+//! - `monkey` (off): [`monkey::patch_all`](https://docs.rs/minihuey/latest/minihuey/monkey) makes ordinary blocking calls, of std and of
 //!   crates such as `ureq`, `redis` and `mysql`, wait without holding the worker.
 //!
 //! # Inside
@@ -166,9 +166,9 @@
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
-//!                   guard · overflow · panics,
+//!                   guard · overflow · panics · lock, on word and futex,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · lock · interrupt · poller · called · inbox · quota;
+//!                   lobby · interrupt · poller;
 //!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
 //!                   exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · watch · activity
