@@ -349,13 +349,16 @@ fn a_cancelled_waiter_for_a_result_a_group_or_a_join_unwinds() {
             move || drop(other.join(None))
         }),
     ];
+    let (begins, has_begun) = mpsc::channel();
     let wait = huey.task("wait", move |index: usize| {
         let _tell = Tell(sender.clone());
+        // One that is cancelled before it begins would not.
+        begins.send(()).unwrap();
         waits[index]();
     });
     for index in 0..4 {
         let result = wait.call((index,));
-        until("it waits", || huey.stats().running == 1);
+        next(&has_begun);
         assert!(result.cancel());
         assert!(next(&receiver), "wait {index} unwinds");
         huey.join(LIMIT).unwrap();
