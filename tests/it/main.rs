@@ -20,6 +20,8 @@ mod pool;
 mod results;
 mod schedule;
 mod select;
+mod select_leaving;
+mod select_time;
 mod stack_size;
 mod stress;
 mod summer_time;
