@@ -52,23 +52,31 @@ thread_local! {
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 
 struct Registry {
+    /// Those that were never used were never touched: they take no memory.
     entries: Box<[Entry]>,
-    free: Mutex<Vec<usize>>,
+    free: Mutex<Free>,
 }
 
 /// One green thread, and the lowest address of its stack; zero if the entry is free.
-#[derive(Default)]
 struct Entry {
     stack_bottom: AtomicUsize,
     green: AtomicPtr<Green>,
 }
 
+#[derive(Default)]
+struct Free {
+    used_before: Vec<usize>,
+    /// From this one on no entry was ever used.
+    never_used: usize,
+}
+
 /// Makes room for `most` green threads and the library's own few.
 pub(super) fn make_registry(most: usize) {
-    let most = most + 1_000;
-    REGISTRY.get_or_init(|| Registry {
-        entries: (0..most).map(|_| Entry::default()).collect(),
-        free: Mutex::new((0..most).rev().collect()),
+    REGISTRY.get_or_init(|| {
+        let entries = Box::<[Entry]>::new_zeroed_slice(most + 1_000);
+        // SAFETY: zeros are a free entry: an address of zero and a null pointer.
+        let entries = unsafe { entries.assume_init() };
+        Registry { entries, free: Mutex::default() }
     });
 }
 
@@ -78,8 +86,11 @@ pub(super) fn register(green: &Arc<Green>) -> Option<Registered> {
         return None;
     }
     let registry = REGISTRY.get()?;
-    let index = registry.free.lock().pop()?;
+    let mut free = registry.free.lock();
+    let index = free.used_before.pop().unwrap_or(free.never_used);
     let entry = registry.entries.get(index)?;
+    free.never_used = free.never_used.max(index + 1);
+    drop(free);
     entry.green.store(Arc::as_ptr(green).cast_mut(), Ordering::Relaxed);
     // ORDERING: Release, pairs with the Acquire in `owner_of_guard`: who sees the stack sees whose.
     entry.stack_bottom.store(green.stack_bottom, Ordering::Release);
@@ -105,7 +116,7 @@ impl Drop for Registered {
                     active.store(ptr::null_mut(), Ordering::Relaxed);
                 }
             }
-            free.push(self.0);
+            free.used_before.push(self.0);
         }
     }
 }

@@ -456,14 +456,14 @@ pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
     }
 }
 
-/// Each takes two memory mappings, of which the kernel allows a process a certain number; some
+/// Each takes one or two memory mappings, of which the kernel allows a process a certain number; some
 /// are left to the program.
 fn most_green_threads() -> usize {
     let mappings = std::fs::read_to_string("/proc/sys/vm/max_map_count")
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(65_530_usize);
-    (mappings / 20 * 17 / 2).max(64)
+    (mappings / 20 * 17 / guard::mappings_of_one()).max(64)
 }
 
 pub(crate) fn page_size() -> usize {

@@ -25,7 +25,7 @@ fn gated(huey: &MiniHuey, poll: Duration) -> (Arc<AtomicBool>, minihuey::Task<()
 #[test]
 fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
     // More than a process can have with the usual limit of its memory maps.
-    const CALLS: usize = 25_000;
+    const CALLS: usize = 50_000;
 
     child::run("starvation::a_huey_gets_green_threads_when_others_let_go_of_theirs", || {
         let greedy = MiniHuey::new("greedy");
