@@ -1,7 +1,7 @@
 //! `socket` and its kin, and `connect`.
 
+use std::cell::Cell;
 use std::ffi::c_int;
-
 use std::time::Instant;
 
 use libc::{sockaddr, socklen_t};
@@ -14,6 +14,15 @@ use crate::green;
 /// std asks for 128. Green threads connect by thousands in one go, before the one that accepts
 /// comes to run; what the queue can't hold is sent again a second later.
 const BACKLOG: c_int = 4096;
+
+/// After so many connections the one that accepts, which may wait for this worker, is let run first:
+/// far fewer than its queue takes. Not after each, so that the first of many gets its request sent
+/// before the last has connected.
+const AT_ONCE: u32 = 64;
+
+thread_local! {
+    static MADE_IN_A_ROW: Cell<u32> = const { Cell::new(0) };
+}
 
 /// As `socket` in C.
 #[unsafe(no_mangle)]
@@ -81,9 +90,12 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
         && done < 0
         && raw::errno() == libc::EINPROGRESS
     {
-        // On this machine it is made by now. Whoever accepts is let run first: somebody may connect
-        // by thousands.
-        green::yield_uninterrupted(me);
+        let made = MADE_IN_A_ROW.get() + 1;
+        MADE_IN_A_ROW.set(made % AT_ONCE);
+        if made == AT_ONCE {
+            green::yield_uninterrupted(me);
+        }
+        // On this machine it is made by now.
         if is_connected(fd) {
             return call();
         }
