@@ -46,6 +46,9 @@ pub(crate) enum Help<R> {
     /// Nobody: there is nothing to do, no place for it, or somebody on the way.
     None,
     Wake(R),
+    /// Another worker's runner is on the way, and may take the work before this one has come: so
+    /// this one need not come at once.
+    WakeSoon(R),
     /// This worker needs one runner more. If that can't be had, say so with `no_help`.
     Spawn(usize),
 }
@@ -104,6 +107,7 @@ impl<J: Entry, R> Backlog<J, R> {
         };
         self.set_standby(crew, true);
         match self.crews[crew].idle.pop() {
+            Some(runner) if self.standbys > 1 => Help::WakeSoon(runner),
             Some(runner) => Help::Wake(runner),
             None => Help::Spawn(crew),
         }

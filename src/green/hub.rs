@@ -42,6 +42,10 @@ const LOOK_EVERY: Duration = Duration::from_micros(50);
 /// … but never with more ticks than this in between, for the next ones may take longer.
 const MOST_TICKS: u32 = 64;
 
+/// A worker that may not be needed is woken after this long: so that many small tasks that one worker
+/// is quick to run don't each wake the next, which takes some microseconds.
+const SOON: Duration = Duration::from_micros(100);
+
 pub(crate) struct Hub {
     /// Which worker's.
     pub(crate) index: usize,
@@ -376,6 +380,18 @@ impl Hub {
             ready(coroutine);
         } else {
             self.post(Letter::Unpark(coroutine.clone()));
+        }
+    }
+
+    /// As `unpark`, but wakes another worker, if it is idle, only after [`SOON`].
+    pub(super) fn unpark_soon(&self, coroutine: &Coroutine) {
+        if self.is_here() {
+            ready(coroutine);
+        } else if self.inbox.post_for_later(Letter::Unpark(coroutine.clone())) {
+            watchdog::note_work();
+            // A timer that was to fire before that, for a sleeper or for an urgent letter that came
+            // this moment, now fires with this one.
+            self.set_timer_fd(SOON.as_nanos() as u64);
         }
     }
 

@@ -107,7 +107,9 @@ pub(crate) enum End {
 
 impl Entry for JobRef {
     fn claim(&self) -> bool {
-        // ORDERING: Relaxed, the pool's lock orders it.
-        !self.claimed().swap(true, Ordering::Relaxed)
+        // ORDERING: Relaxed, and not one step: all who claim do so under the pool's lock.
+        let is_first = !self.claimed().load(Ordering::Relaxed);
+        self.claimed().store(true, Ordering::Relaxed);
+        is_first
     }
 }

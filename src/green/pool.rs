@@ -122,6 +122,7 @@ pub(super) struct Starved;
 pub(super) struct Chores {
     wake: Vec<Waiter>,
     call: Vec<Arc<Green>>,
+    call_soon: Vec<Arc<Green>>,
     spawn: Vec<(usize, usize)>,
     ring: Vec<Arc<Bell>>,
     lane_runs: usize,
@@ -131,6 +132,7 @@ impl Chores {
     #[cold]
     pub(super) fn run(self, pool: &Arc<Pool>) {
         self.call.into_iter().for_each(|runner| runner.call());
+        self.call_soon.into_iter().for_each(|runner| runner.call_soon());
         self.wake.into_iter().for_each(Waiter::wake);
         for (crew, number) in self.spawn {
             let shared = pool.clone();
@@ -408,6 +410,7 @@ impl Pool {
         match help {
             Help::None => {}
             Help::Wake(runner) => call_later(chores, runner),
+            Help::WakeSoon(runner) => chores.get_or_insert_default().call_soon.push(runner),
             Help::Spawn(crew) => {
                 let is_waited_for = Pool::is_waited_for(state);
                 if self.runtime.reserve_green(is_waited_for) {

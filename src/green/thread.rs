@@ -194,6 +194,14 @@ impl Green {
         self.unpark();
     }
 
+    /// As `call`, but its worker, if that is idle, comes to it only after a moment.
+    pub(super) fn call_soon(&self) {
+        if let Some(proxy) = self.called.call() {
+            proxy.ring();
+        }
+        self.hub.unpark_soon(&self.coroutine);
+    }
+
     /// An OS thread that runs a part of this green thread, which is parked, is to be called in
     /// its place. To be told before the green thread is listed anywhere.
     pub(super) fn set_proxy(&self, bell: Arc<Bell>) {

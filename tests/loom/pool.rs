@@ -46,7 +46,10 @@ impl Job {
 
 impl Entry for Job {
     fn claim(&self) -> bool {
-        !self.claimed.swap(true, Ordering::Relaxed)
+        // As the real one: not one step, for the lock is held.
+        let is_first = !self.claimed.load(Ordering::Relaxed);
+        self.claimed.store(true, Ordering::Relaxed);
+        is_first
     }
 }
 
@@ -70,7 +73,7 @@ impl Pool {
     fn send(this: &Arc<Pool>, help: Help<Arc<Runner>>) {
         match help {
             Help::None => {}
-            Help::Wake(runner) => runner.bell.ring(),
+            Help::Wake(runner) | Help::WakeSoon(runner) => runner.bell.ring(),
             Help::Spawn(_) => {
                 let pool = this.clone();
                 let runner = thread::spawn(move || Pool::run(&pool));
