@@ -18,6 +18,7 @@
 //! The kernel allows a process 65,530 mappings, so how many green threads there may be depends on it.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many bytes it has besides generator's page: whole pages. As large as buffers on the stack
 /// of a C function sensibly are.
@@ -29,6 +30,9 @@ const MARK: usize = usize::from_ne_bytes([0xEE; size_of::<usize>()]);
 /// Linux's `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE`, which libc does not have yet.
 const INSTALL: libc::c_int = 102;
 const REMOVE: libc::c_int = 103;
+
+/// Some guard was made by `protect`. Written before any such guard is there to be lifted.
+static SOME_ARE_MAPPINGS: AtomicBool = AtomicBool::new(false);
 
 /// The guard of the calling green thread; lifted when this is dropped.
 pub(super) struct Guard(usize);
@@ -75,8 +79,11 @@ pub(super) fn mappings_of_one() -> usize {
 ///
 /// # Safety
 /// As for [`Guard::below`].
+#[cold]
 unsafe fn protect(start: usize) {
     let page = super::page_size();
+    // ORDERING: Relaxed: a guard is lifted on the worker that made it.
+    SOME_ARE_MAPPINGS.store(true, Ordering::Relaxed);
     // SAFETY: nobody uses these bytes, says our caller.
     unsafe {
         libc::madvise(start as *mut c_void, page, libc::MADV_DONTNEED);
@@ -96,7 +103,7 @@ impl Drop for Guard {
 }
 
 /// Lifts the guard below `stack_bottom` where generator looks for its mark, and restores that: it
-/// frees all of it next. Async-signal-safe: two system calls, no lock.
+/// frees all of it next. Async-signal-safe: system calls, no lock.
 ///
 /// # Safety
 /// There was a [`Guard::below`] it, and generator has not freed the stack yet.
@@ -105,8 +112,10 @@ pub(super) unsafe fn lift(stack_bottom: usize) {
     // SAFETY: these bytes are generator's still, and nobody uses them.
     unsafe {
         // The one of the two that was not used to guard them does nothing.
-        libc::mprotect(start as *mut c_void, SIZE, libc::PROT_READ | libc::PROT_WRITE);
         libc::madvise(start as *mut c_void, super::page_size(), REMOVE);
+        if SOME_ARE_MAPPINGS.load(Ordering::Relaxed) {
+            libc::mprotect(start as *mut c_void, SIZE, libc::PROT_READ | libc::PROT_WRITE);
+        }
         *(start as *mut usize) = MARK;
     }
 }
