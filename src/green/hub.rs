@@ -222,7 +222,7 @@ impl Hub {
         })
     }
 
-    // `tests/loom/hub.rs` has a model that mirrors how this, `post`, `arm` and `wake` go together.
+    // `tests/loom/hub.rs` has a model of how this, `post`, `arm` and `wake` go together.
     /// The body of the hub coroutine; runs for good. `ready` is called once it can be woken.
     pub(super) fn run(&'static self, ready: impl FnOnce(std::io::Result<()>)) {
         let poller = match CoIo::new(Fd(self.poller.fd())) {
@@ -241,24 +241,19 @@ impl Hub {
         ready(Ok(()));
         loop {
             AT_WORK.set(true);
-            self.turn(now());
-            self.arm();
+            let may_wait = self.inbox.round(|letters| self.turn(letters, now()), || self.arm());
             AT_WORK.set(false);
-            // Arming may have overwritten the wake of a letter that came since the turn.
-            if self.inbox.has_mail() {
-                continue;
-            }
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
             // this worker, any other comes from the selector.
-            if poller.wait_io() & !WAKER_FLAG != 0 {
+            if may_wait && poller.wait_io() & !WAKER_FLAG != 0 {
                 selected();
             }
         }
     }
 
     /// Wakes everybody who is due or was called. On the worker only.
-    fn turn(&self, now: u64) {
-        for letter in self.inbox.take() {
+    fn turn(&self, letters: Vec<Letter>, now: u64) {
+        for letter in letters {
             match letter {
                 Letter::Unpark(coroutine) => ready(&coroutine),
                 Letter::Run(action) => action(),
@@ -353,7 +348,7 @@ impl Hub {
         let due = now.saturating_sub(local.last_turn.get()) >= TURN_EVERY.as_nanos() as u64;
         if due {
             AT_WORK.set(true);
-            self.turn(now);
+            self.turn(self.inbox.take(), now);
             AT_WORK.set(false);
             let select_due = now.saturating_sub(local.last_select.get());
             if select_due >= SELECT_EVERY.as_nanos() as u64 && !ASIDE.replace(true) {

@@ -57,7 +57,15 @@ impl<L> Inbox<L> {
         std::mem::take(&mut *letters)
     }
 
-    /// To be asked before the hub waits, after it has done what may undo a wake.
+    /// What the hub does between two waits: a `turn` with its letters, and then to `arm` its timer,
+    /// which may undo the wake of a letter that has come meanwhile. Gives true if it may wait now.
+    pub(crate) fn round(&self, turn: impl FnOnce(Vec<L>), arm: impl FnOnce()) -> bool {
+        turn(self.take());
+        arm();
+        !self.has_mail()
+    }
+
+    /// Letters wait for the hub.
     pub(crate) fn has_mail(&self) -> bool {
         // ORDERING: Acquire, pairs with the Release in `post`: that store comes before the wake,
         // and what is stored later is woken for after the question.

@@ -1,8 +1,7 @@
 //! The hub's inbox, and its timer.
 //!
-//! Seen to fail: in `Inbox::take`, the flag cleared after the lock is let go of, and in `Hub::run`
-//! (here its mirror), no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox`
-//! deadlocks.
+//! Seen to fail: in `Inbox::take`, the flag cleared after the lock is let go of, and in
+//! `Inbox::round` no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox` deadlocks.
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -10,8 +9,8 @@ use loom::thread;
 use crate::inbox::Inbox;
 use crate::preemptions::bounded_model;
 
-/// As `Hub` in `src/green/hub.rs`, with its `run`, `post`, `arm` and `wake` line by line: the inbox
-/// is the real one.
+/// As `Hub` in `src/green/hub.rs`, with its `post`, `arm` and `wake` line by line: the inbox is the
+/// real one.
 struct Hub {
     inbox: Inbox<u32>,
     timer: Timer,
@@ -47,18 +46,15 @@ impl Hub {
 
     fn run(&self, letters: usize) -> u32 {
         let mut taken = Vec::new();
-        loop {
-            taken.extend(self.inbox.take());
-            if taken.len() == letters {
-                return taken.iter().sum();
+        while taken.len() < letters {
+            // Armed for some green thread that sleeps for long.
+            let arm = || self.timer.set(false);
+            let may_wait = self.inbox.round(|letters| taken.extend(letters), arm);
+            if may_wait && taken.len() < letters {
+                self.timer.wait();
             }
-            // Arms: some green thread sleeps for long.
-            self.timer.set(false);
-            if self.inbox.has_mail() {
-                continue;
-            }
-            self.timer.wait();
         }
+        taken.iter().sum()
     }
 
     fn post(&self, letter: u32) {
