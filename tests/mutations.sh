@@ -104,6 +104,18 @@ mutate "block: any wake is taken for one's own" tests/loom/values.rs \
     's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
     loom a_wait_whose_time
 
+door=src/monkey/door.rs
+mutate "door: nobody tells the thread that it is not needed" $door \
+    's/\(connection, self.is_to_stop\(\)\)/(connection, false)/' loom a_thread_that_nobody_needs
+mutate "door: a thread that ends is remembered" $door \
+    's/self.has_thread = self.is_wanting\(\);\s+self.has_thread/self.is_wanting()/' \
+    loom a_thread_that_nobody_needs
+mutate "door: what others wait for is taken" $door \
+    's/if self.connections.len\(\) <= self.patient\(\)/if self.connections.is_empty()/' \
+    loom what_is_laid_down
+mutate "door: who begins to wait while it is closed is not looked for" tests/loom/doors.rs \
+    's/(Some may have come in between.)\s+self.tell_those_who_wait\(\);/$1/' loom who_waits_is_told
+
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \
     's/self.crews\[crew\].idle.push\(me.clone\(\)\);/let _ = me;/' loom $backlog

@@ -12,8 +12,11 @@ const SOCKET: u8 = 1;
 const PIPE: u8 = 2;
 const OTHER: u8 = 3;
 
-/// Beside [`SOCKET`].
+/// Beside [`SOCKET`]: others accept connections from it, or may.
 const CONTESTED: u8 = 1 << 7;
+
+/// Beside [`SOCKET`]: nobody else does, as far as is known.
+const OWN: u8 = 1 << 6;
 
 /// What a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub fn kind(fd: c_int) -> Kind {
         return Kind::Other;
     }
     let Some(entry) = entry(fd) else { return of_file_type(raw::file_type(fd)) };
-    match entry.load(Ordering::Relaxed) & !CONTESTED {
+    match entry.load(Ordering::Relaxed) & !(CONTESTED | OWN) {
         SOCKET => Kind::Socket,
         PIPE => Kind::Pipe,
         OTHER => Kind::Other,
@@ -97,18 +100,19 @@ pub fn note(fd: c_int, kind: Kind) {
     }
 }
 
-/// An OS thread accepts connections from it.
-pub fn note_contested(fd: c_int) {
+/// Others accept connections from it, or not as far as is known; the former is so for good.
+pub fn note_contested(fd: c_int, is_contested: bool) {
     if let Some(entry) = entry(fd)
         && kind(fd) == Kind::Socket
     {
-        entry.fetch_or(CONTESTED, Ordering::Relaxed);
+        entry.fetch_or(if is_contested { CONTESTED } else { OWN }, Ordering::Relaxed);
     }
 }
 
-/// [`note_contested`] was called since it was opened.
-pub fn is_contested(fd: c_int) -> bool {
-    entry(fd).is_some_and(|entry| entry.load(Ordering::Relaxed) & CONTESTED != 0)
+/// What [`note_contested`] was told since it was opened.
+pub fn is_contested(fd: c_int) -> Option<bool> {
+    let byte = entry(fd)?.load(Ordering::Relaxed);
+    (byte & (CONTESTED | OWN) != 0).then_some(byte & CONTESTED != 0)
 }
 
 /// The descriptor is about to be closed.

@@ -2,7 +2,7 @@
 //! begins to wait for them: each in a process of its own.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use minihuey::{MiniHuey, TaskError, TaskResult, monkey};
 
 use crate::child;
-use crate::support::{LIMIT, moment};
+use crate::support::{LIMIT, moment, until};
 
 /// A listener whose connection was taken from under a task that accepts: an OS thread stays in the
 /// task's call.
@@ -158,6 +158,95 @@ fn closing_a_listener_ends_the_accept_that_an_os_thread_makes_for_a_task() {
         assert_eq!(contest.accepted.recv_timeout(LIMIT).unwrap(), Err(Some(libc::EBADF)));
         std::mem::forget(contest.listener);
     });
+}
+
+#[test]
+fn the_thread_that_accepts_for_a_task_ends_with_it_and_so_does_the_listener() {
+    let name =
+        "contested::the_thread_that_accepts_for_a_task_ends_with_it_and_so_does_the_listener";
+    child::run(name, || {
+        let contest = Contest::new();
+        contest.cancel();
+        contest.huey.join(LIMIT).unwrap();
+        drop((contest.task, contest.huey, contest.listener));
+        // Nobody has connected.
+        until("the address is free", || TcpListener::bind(contest.address).is_ok());
+    });
+}
+
+#[test]
+fn a_thread_that_accepts_for_a_task_leaves_room_for_what_is_offloaded() {
+    let name = "contested::a_thread_that_accepts_for_a_task_leaves_room_for_what_is_offloaded";
+    child::run(name, || {
+        let contest = Contest::new();
+        let offloads = contest.huey.task("offload", || minihuey::offload(|| 7));
+        assert_eq!(offloads.call(()).get_timeout(LIMIT).unwrap(), 7);
+        contest.cancel();
+    });
+}
+
+#[test]
+fn a_listener_that_another_process_may_accept_from_does_not_hold_the_worker() {
+    let name =
+        "contested::a_listener_that_another_process_may_accept_from_does_not_hold_the_worker";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("inherits");
+        let listener = Arc::new(inherited());
+        let address = listener.local_addr().unwrap();
+        let (sender, accepted) = mpsc::channel();
+        let (its, others) = (listener.clone(), sender.clone());
+        let accept = huey.task("accept", move || {
+            while its.accept().is_ok() {
+                others.send(()).unwrap();
+            }
+        });
+        let accepting = accept.call(());
+        // As another process would: by a call that nobody here sees.
+        thread::spawn(move || {
+            loop {
+                // SAFETY: no memory is involved; the descriptor it gives is closed here.
+                unsafe {
+                    let none = std::ptr::null_mut::<u8>();
+                    let taken =
+                        libc::syscall(libc::SYS_accept4, listener.as_raw_fd(), none, none, 0);
+                    assert!(taken >= 0);
+                    libc::close(taken as i32);
+                }
+                sender.send(()).unwrap();
+            }
+        });
+        let runs = huey.task("run", || ());
+        for _ in 0..3_000 {
+            let _stream = TcpStream::connect(address).unwrap();
+            accepted.recv_timeout(LIMIT).unwrap();
+            // One of them was too late for it. Nobody connects before this has run.
+            runs.call(()).get_timeout(LIMIT).unwrap();
+        }
+        assert!(accepting.cancel());
+    });
+}
+
+/// A listener that this process has from another one: it has seen nobody make it listen.
+fn inherited() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let SocketAddr::V4(address) = address else { unreachable!() };
+    let named = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: the address is as long as it says; the descriptor is new and nobody else's.
+    unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        let len = size_of_val(&named) as libc::socklen_t;
+        assert_eq!(libc::bind(fd, (&raw const named).cast(), len), 0);
+        assert_eq!(libc::syscall(libc::SYS_listen, fd, 4096), 0);
+        TcpListener::from_raw_fd(fd)
+    }
 }
 
 #[test]
