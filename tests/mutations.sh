@@ -140,6 +140,22 @@ mutate "select: a message that one gives up is not put back" $exchange \
 mutate "select: nobody is told that the senders are gone" $exchange \
     's/(for choice in asks[^{]*\{\s+)choice.claim\(\);/$1let _ = choice;/' loom is_told
 
+mutate "select: a message whose receiver gave up is dropped" $exchange \
+    's/self.queue.push_back\(value\);\s+None\s+\}\s+\}\)/drop(value);\n                None\n            }\n        })/' \
+    loom a_message_whose_receiver
+mutate "select: one that is relied on goes when its time is over" src/green/sync/channel.rs \
+    's/waited == Waited::TimedOut && exchange.is_promised\(ticket\)/{ let _ = exchange.is_promised(ticket); false }/' \
+    it a_receiver_that_a_sender_has_met
+mutate "select: one that selects and is relied on goes when its time is over" src/green/sync/select.rs \
+    's/(Some\(_\) if waited == Waited::TimedOut => block_until\(me, )None/$1deadline/' \
+    it a_receiver_that_a_sender_has_met
+mutate "select: those who watch are not told" tests/loom/selects.rs \
+    's/told.iter\(\).for_each\(\|bell\| bell.ring\(\)\);/drop(told);/' loom one_who_watches
+mutate "select: those who watch do not see who waits to send" $exchange \
+    's/ \|\| self.senders.iter\(\).any\(sends\)/ || { let _ = sends; false }/' loom one_who_watches
+mutate "select: those who watch do not see who waits to receive" $exchange \
+    's/ \|\| self.receivers.iter\(\).any\(receives\)/ || { let _ = receives; false }/' loom one_who_watches
+
 mutate "clock: what the gap skipped is not made up for" src/crontab/summer_time.rs \
     's/expected < shown && calendar/false \&\& expected < shown \&\& calendar/' it clocks::in_a_whole_year
 mutate "clock: what is shown again fires again" src/crontab/summer_time.rs \
