@@ -9,7 +9,7 @@ use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespe
 use super::descriptors::{self, Kind};
 use super::gate::{self, Caller, Patience, Pauses, Waited};
 use super::parts::Parts;
-use super::polling::{duration, is_ready};
+use super::polling::{duration, has_failed, is_ready};
 use super::raw;
 
 /// These never block in the kernel, or ask for what is not ours to do.
@@ -49,6 +49,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         let mut got = receive(flags | libc::MSG_DONTWAIT);
         if got < 0 && raw::errno() == libc::EAGAIN {
             match patience.wait() {
+                // What it failed with is for the next call, which has nothing else to tell.
+                Waited::Again if received > 0 && has_failed(fd) && !has_data(fd) => break,
                 Waited::Again => continue,
                 Waited::AsItWas => got = receive(flags),
                 Waited::Failed(errno) => got = raw::fail(errno),
@@ -68,6 +70,13 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         parts.advance(got as usize);
     }
     received
+}
+
+/// Something can be received, whatever happened afterwards.
+fn has_data(fd: c_int) -> bool {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one number.
+    unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut bytes) == 0 && bytes > 0 }
 }
 
 /// As `receive` for MSG_WAITALL with MSG_PEEK on a stream: until `wanted` bytes are there, or the

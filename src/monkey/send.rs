@@ -8,6 +8,7 @@ use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
 use super::descriptors::{self, Kind};
 use super::gate::{self, Patience, Waited};
 use super::parts::{self, Parts};
+use super::polling::has_failed;
 use super::raw;
 
 /// What failed would have blocked. If what it did not wait for is a connection that it began
@@ -21,11 +22,16 @@ fn would_have_blocked(flags: &mut c_int) -> bool {
     true
 }
 
-/// Sends `parts` and, the first time, whatever else is in `message`. `as_it_was` makes the call
-/// with what is left and the program's own flags.
-fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, mut flags: c_int) -> ssize_t {
+/// Sends `parts` and, if nothing was sent before, whatever else is in `message`. Gives how much was
+/// sent with what was before.
+fn send_all(
+    fd: c_int,
+    message: &msghdr,
+    parts: &mut Parts,
+    mut flags: c_int,
+    mut sent: ssize_t,
+) -> ssize_t {
     let mut patience = Patience::to_send(fd);
-    let mut sent = 0;
     loop {
         let mut rest = *message;
         (rest.msg_iov, rest.msg_iovlen) = {
@@ -49,6 +55,8 @@ fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, mut flags: c_int) ->
             raw::errno()
         } else {
             match patience.wait() {
+                // What it failed with is for the next call, which has nothing else to tell.
+                Waited::Again if sent > 0 && has_failed(fd) => return sent,
                 Waited::Again => continue,
                 Waited::AsItWas => {
                     // SAFETY: as above.
@@ -83,14 +91,7 @@ fn send_one(
     parts.advance(sent as usize);
     let mut message = parts::message(std::ptr::null_mut(), 0);
     (message.msg_name, message.msg_namelen) = (address.cast_mut().cast(), address_len);
-    let rest = send_all(fd, &message, &mut parts, flags);
-    if rest >= 0 {
-        sent + rest
-    } else if sent > 0 {
-        sent
-    } else {
-        rest
-    }
+    send_all(fd, &message, &mut parts, flags, sent)
 }
 
 /// As `send` in C.
@@ -137,7 +138,7 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
         }
         (message, parts::copy(message.msg_iov, message.msg_iovlen))
     };
-    send_all(fd, &message, &mut Parts::new(&mut list), flags)
+    send_all(fd, &message, &mut Parts::new(&mut list), flags, 0)
 }
 
 /// As `sendmmsg` in C.
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
         return if raw::is_nonblocking(fd) { call() } else { write_parts_to_pipe(fd, &list) };
     }
     let message = parts::message(std::ptr::null_mut(), 0);
-    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0);
+    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0, 0);
     if sent < 0 && raw::errno() == libc::ENOTSOCK {
         descriptors::forget(fd);
         return call();
