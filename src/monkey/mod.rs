@@ -56,8 +56,8 @@
 //!   stays, and so does the listener, until the next one comes; that is for whoever accepts next, and
 //!   `poll` does not tell of it. If this process has *given* the listener to another one, `accept` may
 //!   hold the worker.
-//! - A pipe that several processes read is read without asking who else wants to: such a read may
-//!   block, as it would have.
+//! - A named pipe, and before Linux 6.4 any pipe, that others read or write, too: who finds it ready is
+//!   not alone in that, so that the call may block, as it would have.
 //! - Signal handlers should not make blocking calls: they run on the stack of whom they interrupt.
 //!
 //! The [watchdog](crate#green-threads-and-what-holds-them-up) tells what holds the worker.

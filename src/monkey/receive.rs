@@ -263,7 +263,7 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: size_t) -> ss
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
-        Kind::Pipe => read_pipe(fd, call),
+        Kind::Pipe => read_pipe(fd, &[iovec { iov_base: buffer, iov_len: len }], call),
         Kind::Socket => {
             // SAFETY: the caller's promise; no address is asked for.
             let attempt = || unsafe {
@@ -287,7 +287,11 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
         Kind::Other => call(),
         // SAFETY: the caller's promise.
         _ if unsafe { super::parts::total(parts, count as usize) } == 0 => call(),
-        Kind::Pipe => read_pipe(fd, call),
+        Kind::Pipe => {
+            // SAFETY: the caller's promise.
+            let parts = unsafe { std::slice::from_raw_parts(parts, count as usize) };
+            read_pipe(fd, parts, call)
+        }
         Kind::Socket => {
             let attempt = || {
                 let mut message = super::parts::message(parts.cast_mut(), count as usize);
@@ -299,9 +303,17 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
     }
 }
 
-/// A pipe has no MSG_DONTWAIT: wait until something is there, and then read it. (If another thread
-/// takes it in between, the read blocks, as it would have.)
-fn read_pipe(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
+/// As `receive`. `call` is the call as it was made.
+fn read_pipe(fd: c_int, parts: &[iovec], call: impl Fn() -> ssize_t) -> ssize_t {
+    // SAFETY: the promise of the caller of the C function.
+    let attempt = || unsafe { raw::readv_now(fd, parts.as_ptr(), parts.len()) };
+    let got = receive(fd, attempt, &call);
+    if got < 0 && raw::can_t_tell() { read_pipe_when_ready(fd, call) } else { got }
+}
+
+/// Waits until something is there, and then reads it. (If another thread takes it in between, the
+/// read blocks, as it would have.)
+fn read_pipe_when_ready(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
     if !raw::is_blocking_for(fd, libc::O_RDONLY) {
         return call();
     }

@@ -182,7 +182,10 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: size_t) ->
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
-        Kind::Pipe => write_pipe(fd, buffer, len),
+        Kind::Pipe => {
+            let mut part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];
+            write_to_pipe(fd, &mut Parts::new(&mut part), || write_pipe_when_ready(fd, buffer, len))
+        }
         Kind::Socket => {
             let sent = send_one(fd, buffer, len, 0, (std::ptr::null(), 0));
             if sent < 0 && raw::errno() == libc::ENOTSOCK {
@@ -210,7 +213,10 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     // SAFETY: the caller's promise.
     let mut list = unsafe { parts::copy(parts, count as usize) };
     if kind == Kind::Pipe {
-        return if raw::is_nonblocking(fd) { call() } else { write_parts_to_pipe(fd, &list) };
+        let all = list.clone();
+        return write_to_pipe(fd, &mut Parts::new(&mut list), || {
+            if raw::is_nonblocking(fd) { call() } else { write_parts_when_ready(fd, &all) }
+        });
     }
     let message = parts::message(std::ptr::null_mut(), 0);
     let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0, 0);
@@ -221,7 +227,36 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     sent
 }
 
-fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
+/// All of it, as a blocking write does. `otherwise` is how, if the pipe can't be told not to block.
+fn write_to_pipe(fd: c_int, parts: &mut Parts, otherwise: impl FnOnce() -> ssize_t) -> ssize_t {
+    let mut patience = Patience::to_send(fd);
+    let mut written = 0;
+    while !parts.is_empty() {
+        let rest = parts.message();
+        // SAFETY: the promise of the caller of the C function.
+        let mut done = unsafe { raw::writev_now(fd, rest.msg_iov, rest.msg_iovlen) };
+        if done < 0 && raw::errno() == libc::EAGAIN {
+            match patience.wait() {
+                Waited::Again => continue,
+                // SAFETY: as above.
+                Waited::AsItWas => unsafe {
+                    done = raw::writev(fd, rest.msg_iov, rest.msg_iovlen as c_int);
+                },
+                Waited::Failed(errno) => done = raw::fail(errno),
+            }
+        } else if done < 0 && written == 0 && raw::can_t_tell() {
+            return otherwise();
+        }
+        if done < 0 {
+            return if written > 0 { written } else { done };
+        }
+        written += done;
+        parts.advance(done as usize);
+    }
+    written
+}
+
+fn write_parts_when_ready(fd: c_int, parts: &[iovec]) -> ssize_t {
     // SAFETY: the list is our own.
     if unsafe { parts::total(parts.as_ptr(), parts.len()) } <= libc::PIPE_BUF {
         // So few bytes are written at once.
@@ -232,11 +267,11 @@ fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
                 std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
             });
         }
-        return write_pipe(fd, all.as_ptr().cast(), all.len());
+        return write_pipe_when_ready(fd, all.as_ptr().cast(), all.len());
     }
     let mut written = 0;
     for part in parts {
-        let done = write_pipe(fd, part.iov_base, part.iov_len);
+        let done = write_pipe_when_ready(fd, part.iov_base, part.iov_len);
         if done < 0 {
             return if written > 0 { written } else { done };
         }
@@ -249,8 +284,9 @@ fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
 }
 
 /// A pipe that polls as writable takes PIPE_BUF bytes without blocking: so it is written in pieces
-/// of that, which is also what POSIX has written at once.
-fn write_pipe(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
+/// of that, which is also what POSIX has written at once. (If another thread fills it in between, the
+/// write blocks, as it would have.)
+fn write_pipe_when_ready(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the promise of the caller of the C function; `at` and `piece` stay within `len`.
     let write = |at: usize, piece| unsafe { raw::write(fd, buffer.wrapping_byte_add(at), piece) };
     if !raw::is_blocking_for(fd, libc::O_WRONLY) {

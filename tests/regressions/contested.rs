@@ -1,8 +1,10 @@
 //! A listener that OS threads and tasks accept from, and descriptors that are closed while somebody
 //! begins to wait for them: each in a process of its own.
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -224,6 +226,123 @@ fn a_listener_that_another_process_may_accept_from_does_not_hold_the_worker() {
             runs.call(()).get_timeout(LIMIT).unwrap();
         }
         assert!(accepting.cancel());
+    });
+}
+
+/// Both ends of a pipe with room for one page.
+fn small_pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two descriptors there, which are nobody else's.
+    unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        assert!(libc::fcntl(ends[0], libc::F_SETPIPE_SZ, PAGE as i32) > 0);
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+const PAGE: usize = 4096;
+
+/// A pipe can be told not to block, as it can since Linux 6.4.
+fn can_tell(pipe: &impl AsRawFd) -> bool {
+    let part = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    // SAFETY: nothing is read.
+    unsafe { libc::preadv2(pipe.as_raw_fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) == 0 }
+}
+
+/// Waits until the bytes in the pipe are as many as is wanted, and then sometimes longer: so that what
+/// the caller does comes before, within and after what a task does.
+fn wait_about_until(pipe: &impl AsRawFd, round: usize, wanted: fn(usize) -> bool) {
+    let mut bytes: i32 = 0;
+    // SAFETY: there is room for a number.
+    while unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) } == 0
+        && !wanted(bytes as usize)
+    {
+        std::hint::spin_loop();
+    }
+    (0..round * 37 % 4_000).for_each(|_| std::hint::spin_loop());
+}
+
+#[test]
+fn a_pipe_that_others_read_does_not_hold_the_worker() {
+    child::run("contested::a_pipe_that_others_read_does_not_hold_the_worker", || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("reads");
+        let (from, to) = small_pipe();
+        if !can_tell(&from) {
+            return;
+        }
+        let (from, mut to) = (Arc::new(from), File::from(to));
+        let (sender, read) = mpsc::channel();
+        let (its, others) = (from.clone(), sender.clone());
+        let reads = huey.task("read", move || {
+            let mut its = File::from(its.try_clone().unwrap());
+            while its.read(&mut [0]).is_ok_and(|count| count > 0) {
+                others.send(()).unwrap();
+            }
+        });
+        let mut reading = reads.call(());
+        thread::spawn(move || {
+            for round in 0.. {
+                wait_about_until(&from, round, |bytes| bytes > 0);
+                let mut byte = [0_u8];
+                // As another process would: by a call that nobody here sees.
+                // SAFETY: there is room for a byte.
+                if unsafe { libc::syscall(libc::SYS_read, from.as_raw_fd(), &raw mut byte, 1) } <= 0
+                {
+                    return;
+                }
+                sender.send(()).unwrap();
+            }
+        });
+        let runs = huey.task("run", || ());
+        for _ in 0..ROUNDS {
+            to.write_all(b"!").unwrap();
+            read.recv_timeout(LIMIT).unwrap();
+            // One of them was too late for it. Nobody writes before this has run.
+            runs.call(()).get_timeout(LIMIT).unwrap();
+        }
+        drop(to);
+        reading.get_timeout(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn a_pipe_that_others_write_does_not_hold_the_worker() {
+    child::run("contested::a_pipe_that_others_write_does_not_hold_the_worker", || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("writes");
+        let (from, to) = small_pipe();
+        if !can_tell(&from) {
+            return;
+        }
+        let (mut from, to) = (File::from(from), Arc::new(to));
+        let its = to.clone();
+        let writes = huey.task("write", move || {
+            let mut its = File::from(its.try_clone().unwrap());
+            while its.write_all(&[0; PAGE]).is_ok() {}
+        });
+        let mut writing = writes.call(());
+        thread::spawn(move || {
+            for round in 0.. {
+                wait_about_until(&to, round, |bytes| bytes < PAGE);
+                let page = [0_u8; PAGE];
+                // SAFETY: it has that many bytes.
+                if unsafe { libc::syscall(libc::SYS_write, to.as_raw_fd(), &raw const page, PAGE) }
+                    <= 0
+                {
+                    return;
+                }
+            }
+        });
+        let runs = huey.task("run", || ());
+        for _ in 0..ROUNDS {
+            from.read_exact(&mut [0; PAGE]).unwrap();
+            // One of them writes the next, and then it is full. Nobody reads before the task has run.
+            wait_about_until(&from, 0, |bytes| bytes == PAGE);
+            runs.call(()).get_timeout(LIMIT).unwrap();
+        }
+        drop(from);
+        writing.get_timeout(LIMIT).unwrap();
     });
 }
 
