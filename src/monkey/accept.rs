@@ -46,9 +46,15 @@ static DOORS: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
 /// How many there are, so that with none the kernel need not be asked for a cookie.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// The cookies of listeners that this process made, the latest last. Of any other, another process
-/// may have a copy that was inherited by both.
-static MADE_HERE: Mutex<VecDeque<u64>> = Mutex::new(VecDeque::new());
+/// Listeners that this process made, the latest last. Of any other, another process may have a copy
+/// that was inherited by both.
+static MADE_HERE: Mutex<VecDeque<Made>> = Mutex::new(VecDeque::new());
+
+struct Made {
+    cookie: u64,
+    /// An OS thread accepts from it, by whatever descriptor.
+    is_contested: bool,
+}
 
 /// How many are remembered. One that is not is taken for another's, which only costs time.
 const MOST_REMEMBERED: usize = 1024;
@@ -76,22 +82,41 @@ pub fn made_here(fd: c_int) {
     let Some(cookie) = cookie(fd) else { return };
     green::probe();
     let mut made = MADE_HERE.lock();
-    if !made.contains(&cookie) {
+    if !made.iter().any(|made| made.cookie == cookie) {
         if made.len() == MOST_REMEMBERED {
             made.pop_front();
         }
-        made.push_back(cookie);
+        made.push_back(Made { cookie, is_contested: false });
+    }
+}
+
+/// An OS thread is about to accept from it.
+fn contest(fd: c_int) {
+    // Not between the two steps of one who has his turn.
+    let _turn = TURN.lock();
+    descriptors::note_contested(fd);
+    let Some(cookie) = cookie(fd) else { return };
+    let mut made = MADE_HERE.lock();
+    if let Some(made) = made.iter_mut().rfind(|made| made.cookie == cookie) {
+        made.is_contested = true;
     }
 }
 
 /// OS threads accept from it, too, or other processes may.
 fn is_contested(fd: c_int) -> bool {
-    descriptors::is_contested(fd).unwrap_or_else(|| {
-        // (A kernel before 4.12 has no cookies.)
-        let is_contested = cookie(fd).is_some_and(|cookie| !MADE_HERE.lock().contains(&cookie));
-        descriptors::note_contested(fd, is_contested);
-        is_contested
-    })
+    if descriptors::is_contested(fd) {
+        return true;
+    }
+    // (A kernel before 4.12 has no cookies.)
+    let is_contested = cookie(fd).is_some_and(|cookie| {
+        let made = MADE_HERE.lock();
+        let made = made.iter().rfind(|made| made.cookie == cookie);
+        made.is_none_or(|made| made.is_contested)
+    });
+    if is_contested {
+        descriptors::note_contested(fd);
+    }
+    is_contested
 }
 
 /// Gives `f` the door of the listener with this cookie, which goes when nobody uses it any more. No
@@ -399,10 +424,8 @@ pub unsafe extern "C" fn accept4(
         return wanted.give(connection);
     }
     if !gate::is_open() {
-        if descriptors::is_contested(fd) != Some(true) {
-            // Not between the two steps of one who has his turn.
-            let _turn = TURN.lock();
-            descriptors::note_contested(fd, true);
+        if !descriptors::is_contested(fd) {
+            contest(fd);
         }
         return wanted.call(fd);
     }
@@ -410,6 +433,8 @@ pub unsafe extern "C" fn accept4(
         return wanted.call(fd);
     }
     let mut patience = Patience::to_receive(fd).of_blocking();
+    // So that the stack does not overflow with a lock held.
+    green::probe();
     loop {
         let (is_contested, is_ready) = {
             let _turn = TURN.lock();

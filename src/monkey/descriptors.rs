@@ -12,11 +12,8 @@ const SOCKET: u8 = 1;
 const PIPE: u8 = 2;
 const OTHER: u8 = 3;
 
-/// Beside [`SOCKET`]: others accept connections from it, or may.
+/// Beside [`SOCKET`].
 const CONTESTED: u8 = 1 << 7;
-
-/// Beside [`SOCKET`]: nobody else does, as far as is known.
-const OWN: u8 = 1 << 6;
 
 /// What a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +61,7 @@ pub fn kind(fd: c_int) -> Kind {
         return Kind::Other;
     }
     let Some(entry) = entry(fd) else { return of_file_type(raw::file_type(fd)) };
-    match entry.load(Ordering::Relaxed) & !(CONTESTED | OWN) {
+    match entry.load(Ordering::Relaxed) & !CONTESTED {
         SOCKET => Kind::Socket,
         PIPE => Kind::Pipe,
         OTHER => Kind::Other,
@@ -100,19 +97,18 @@ pub fn note(fd: c_int, kind: Kind) {
     }
 }
 
-/// Others accept connections from it, or not as far as is known; the former is so for good.
-pub fn note_contested(fd: c_int, is_contested: bool) {
+/// Others than green threads accept connections from it, or may.
+pub fn note_contested(fd: c_int) {
     if let Some(entry) = entry(fd)
         && kind(fd) == Kind::Socket
     {
-        entry.fetch_or(if is_contested { CONTESTED } else { OWN }, Ordering::Relaxed);
+        entry.fetch_or(CONTESTED, Ordering::Relaxed);
     }
 }
 
-/// What [`note_contested`] was told since it was opened.
-pub fn is_contested(fd: c_int) -> Option<bool> {
-    let byte = entry(fd)?.load(Ordering::Relaxed);
-    (byte & (CONTESTED | OWN) != 0).then_some(byte & CONTESTED != 0)
+/// [`note_contested`] was called since it was opened.
+pub fn is_contested(fd: c_int) -> bool {
+    entry(fd).is_some_and(|entry| entry.load(Ordering::Relaxed) & CONTESTED != 0)
 }
 
 /// The descriptor is about to be closed.

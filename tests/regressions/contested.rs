@@ -187,45 +187,64 @@ fn a_thread_that_accepts_for_a_task_leaves_room_for_what_is_offloaded() {
     });
 }
 
+/// Has a task and somebody else, who can tell how often he did, accept from one listener, and looks
+/// whether other tasks run.
+fn contend(listener: TcpListener, accept_otherwise: impl Fn() + Send + 'static) {
+    let huey = MiniHuey::new("contends");
+    let address = listener.local_addr().unwrap();
+    let (sender, accepted) = mpsc::channel();
+    let others = sender.clone();
+    let accept = huey.task("accept", move || {
+        while listener.accept().is_ok() {
+            others.send(()).unwrap();
+        }
+    });
+    let accepting = accept.call(());
+    thread::spawn(move || {
+        loop {
+            accept_otherwise();
+            sender.send(()).unwrap();
+        }
+    });
+    let runs = huey.task("run", || ());
+    for _ in 0..3_000 {
+        let _stream = TcpStream::connect(address).unwrap();
+        accepted.recv_timeout(LIMIT).unwrap();
+        // One of them was too late for it. Nobody connects before this has run.
+        runs.call(()).get_timeout(LIMIT).unwrap();
+    }
+    assert!(accepting.cancel());
+}
+
 #[test]
 fn a_listener_that_another_process_may_accept_from_does_not_hold_the_worker() {
     let name =
         "contested::a_listener_that_another_process_may_accept_from_does_not_hold_the_worker";
     child::run(name, || {
         monkey::patch_all().unwrap();
-        let huey = MiniHuey::new("inherits");
-        let listener = Arc::new(inherited());
-        let address = listener.local_addr().unwrap();
-        let (sender, accepted) = mpsc::channel();
-        let (its, others) = (listener.clone(), sender.clone());
-        let accept = huey.task("accept", move || {
-            while its.accept().is_ok() {
-                others.send(()).unwrap();
+        let listener = inherited();
+        let fd = listener.as_raw_fd();
+        contend(listener, move || {
+            // As another process would: by a call that nobody here sees.
+            // SAFETY: no memory is involved; the descriptor it gives is closed here.
+            unsafe {
+                let none = std::ptr::null_mut::<u8>();
+                let taken = libc::syscall(libc::SYS_accept4, fd, none, none, 0);
+                assert!(taken >= 0);
+                libc::close(taken as i32);
             }
         });
-        let accepting = accept.call(());
-        // As another process would: by a call that nobody here sees.
-        thread::spawn(move || {
-            loop {
-                // SAFETY: no memory is involved; the descriptor it gives is closed here.
-                unsafe {
-                    let none = std::ptr::null_mut::<u8>();
-                    let taken =
-                        libc::syscall(libc::SYS_accept4, listener.as_raw_fd(), none, none, 0);
-                    assert!(taken >= 0);
-                    libc::close(taken as i32);
-                }
-                sender.send(()).unwrap();
-            }
-        });
-        let runs = huey.task("run", || ());
-        for _ in 0..3_000 {
-            let _stream = TcpStream::connect(address).unwrap();
-            accepted.recv_timeout(LIMIT).unwrap();
-            // One of them was too late for it. Nobody connects before this has run.
-            runs.call(()).get_timeout(LIMIT).unwrap();
-        }
-        assert!(accepting.cancel());
+    });
+}
+
+#[test]
+fn a_listener_that_an_os_thread_has_a_clone_of_does_not_hold_the_worker() {
+    let name = "contested::a_listener_that_an_os_thread_has_a_clone_of_does_not_hold_the_worker";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let clone = listener.try_clone().unwrap();
+        contend(listener, move || drop(clone.accept().unwrap()));
     });
 }
 
