@@ -311,6 +311,8 @@ fn accept_elsewhere(
     wanted: Wanted,
     patience: &mut Patience,
 ) -> Option<c_int> {
+    // So that the stack does not overflow while it is listed.
+    green::probe_to_wait(0);
     let (ticket, needs_thread) = at_door(cookie, |door| door.enter(me.clone(), listener));
     if needs_thread && let Err(error) = start_thread(me, cookie, listener) {
         let errno = match error.raw_os_error() {
