@@ -104,6 +104,18 @@ mutate "block: any wake is taken for one's own" tests/loom/values.rs \
     's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
     loom a_wait_whose_time
 
+door=src/monkey/door.rs
+mutate "door: nobody tells the thread that it is not needed" $door \
+    's/\(connection, self.is_to_stop\(\)\)/(connection, false)/' loom a_thread_that_nobody_needs
+mutate "door: a thread that ends is remembered" $door \
+    's/self.has_thread = self.is_wanting\(\);\s+self.has_thread/self.is_wanting()/' \
+    loom a_thread_that_nobody_needs
+mutate "door: what others wait for is taken" $door \
+    's/if self.connections.len\(\) <= self.patient\(\)/if self.connections.is_empty()/' \
+    loom what_is_laid_down
+mutate "door: who begins to wait while it is closed is not looked for" tests/loom/doors.rs \
+    's/(Some may have come in between.)\s+self.tell_those_who_wait\(\);/$1/' loom who_waits_is_told
+
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \
     's/self.crews\[crew\].idle.push\(me.clone\(\)\);/let _ = me;/' loom $backlog
@@ -127,6 +139,22 @@ mutate "select: a message that one gives up is not put back" $exchange \
     's/self.queue.push_front\(value\);/drop(value);/' loom every_message
 mutate "select: nobody is told that the senders are gone" $exchange \
     's/(for choice in asks[^{]*\{\s+)choice.claim\(\);/$1let _ = choice;/' loom is_told
+
+mutate "select: a message whose receiver gave up is dropped" $exchange \
+    's/self.queue.push_back\(value\);\s+None\s+\}\s+\}\)/drop(value);\n                None\n            }\n        })/' \
+    loom a_message_whose_receiver
+mutate "select: one that is relied on goes when its time is over" src/green/sync/channel.rs \
+    's/waited == Waited::TimedOut && exchange.is_promised\(ticket\)/{ let _ = exchange.is_promised(ticket); false }/' \
+    it a_receiver_that_a_sender_has_met
+mutate "select: one that selects and is relied on goes when its time is over" src/green/sync/select.rs \
+    's/(Some\(_\) if waited == Waited::TimedOut => block_until\(me, )None/$1deadline/' \
+    it a_receiver_that_a_sender_has_met
+mutate "select: those who watch are not told" tests/loom/selects.rs \
+    's/told.iter\(\).for_each\(\|bell\| bell.ring\(\)\);/drop(told);/' loom one_who_watches
+mutate "select: those who watch do not see who waits to send" $exchange \
+    's/ \|\| self.senders.iter\(\).any\(sends\)/ || { let _ = sends; false }/' loom one_who_watches
+mutate "select: those who watch do not see who waits to receive" $exchange \
+    's/ \|\| self.receivers.iter\(\).any\(receives\)/ || { let _ = receives; false }/' loom one_who_watches
 
 mutate "clock: what the gap skipped is not made up for" src/crontab/summer_time.rs \
     's/expected < shown && calendar/false \&\& expected < shown \&\& calendar/' it clocks::in_a_whole_year

@@ -71,6 +71,8 @@ pub(crate) use lock::{Mutex, MutexGuard};
 pub(crate) use offload::leave_to_a_thread;
 pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
+pub(crate) use overflow::probe_to_wait;
+#[cfg(feature = "monkey")]
 pub(crate) use poller::{Polled, about_to_close, closed, rouse, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};

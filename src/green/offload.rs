@@ -106,10 +106,16 @@ where
     }
 }
 
-/// Has `work` run on an OS thread; nobody waits for it. Gives it back if there is none.
+/// Has `work`, which waits most of the time, run on an OS thread; nobody waits for it. Gives it back
+/// if there is none. Once it runs, it is not one of those that may run at a moment.
 #[cfg(feature = "monkey")]
 pub(crate) fn leave_to_a_thread(me: &Green, work: Work) -> Result<(), Work> {
-    super::runtime_of(me.hub).threads.submit(work)
+    let waits = Box::new(move || {
+        // What it waits for may need it.
+        super::threads::lend_share();
+        work();
+    });
+    super::runtime_of(me.hub).threads.submit(waits)
 }
 
 /// What `f` gave, once it has ended.

@@ -103,6 +103,7 @@ impl Numbers {
         self.0[at] |= bit;
     }
 
+    #[cfg(feature = "monkey")]
     fn remove(&mut self, fd: RawFd) {
         let Some((at, bit)) = Numbers::place(fd) else { return };
         if let Some(word) = self.0.get_mut(at) {

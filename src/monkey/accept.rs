@@ -2,29 +2,34 @@
 //!
 //! A connection that a listener has ready may be taken by somebody else before our call comes to
 //! it, and that would block. Green threads take turns, so they don't do it to each other. Where an
-//! OS thread accepts from the same listener, green threads leave the call to an OS thread, too:
+//! OS thread accepts from the same listener, or another process may, green threads leave the call to
+//! an OS thread, too:
 //!
 //! ```text
-//!   green thread        the listener's door             OS thread
-//!   ────────────        ───────────────────             ─────────
-//!   waits there    ─▶   who waits; how many threads ─▶  accept, on a copy of the descriptor
-//!   takes it       ◀─   connections                ◀─   lays down what it has got
+//!   green thread        the listener's door       OS thread, with a copy of the descriptor
+//!   ────────────        ───────────────────       ────────────────────────────────────────
+//!   waits there    ─▶   who waits            ─▶   polls the listener, and a bell
+//!   takes it       ◀─   connections          ◀─   accepts, and lays down what it has got
+//!   or gives up    ─────────────────────────▶   rings the bell: the thread ends
 //! ```
-//! Whoever waits may give up, and the thread goes on: the connection that it gets in the end is for
-//! whoever accepts next. If the listener was closed by then, it is closed, as the kernel does with
-//! connections that nobody has accepted.
+//! If somebody else takes the connection that the thread has seen, the thread is in the kernel's
+//! `accept`, where no bell is heard, until the next one comes. If whoever waited has given up by then,
+//! that one is for whoever accepts next. If the listener was closed by then, it is closed, as the
+//! kernel does with connections that nobody has accepted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::{mem, ptr};
 
 use libc::{sockaddr, sockaddr_storage, socklen_t};
 
 use super::connect::noted;
 use super::descriptors::{self, Kind};
+use super::door::{Door, Outcome};
 use super::elsewhere::elsewhere;
 use super::gate::{self, Caller, Patience, Waited};
 use super::polling::is_ready;
@@ -36,59 +41,101 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Listeners from which OS threads accept for green ones, by their cookies: the kernel gives each
 /// socket one of its own, whatever its descriptors are.
-static DOORS: Mutex<BTreeMap<u64, Door>> = Mutex::new(BTreeMap::new());
+static DOORS: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
 
 /// How many there are, so that with none the kernel need not be asked for a cookie.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-#[derive(Default)]
-struct Door {
-    /// Not yet taken by anybody.
-    connections: VecDeque<Connection>,
-    /// What threads failed with, for as many of those who wait.
-    failures: VecDeque<c_int>,
-    waiting: Vec<Waiting>,
-    /// Threads that accept.
-    threads: usize,
+/// Listeners that this process made, the latest last. Of any other, another process may have a copy
+/// that was inherited by both.
+static MADE_HERE: Mutex<VecDeque<Made>> = Mutex::new(VecDeque::new());
+
+struct Made {
+    cookie: u64,
+    /// An OS thread accepts from it, by whatever descriptor.
+    is_contested: bool,
+}
+
+/// How many are remembered. One that is not is taken for another's, which only costs time.
+const MOST_REMEMBERED: usize = 1024;
+
+struct Entry {
+    door: Door<Connection, Arc<Green>>,
+    /// The thread's, as long as there is one.
+    bell: Option<Arc<Bell>>,
+}
+
+impl Entry {
+    fn is_unused(&self) -> bool {
+        self.door.is_unused() && self.bell.is_none()
+    }
 }
 
 struct Connection {
     fd: OwnedFd,
     address: sockaddr_storage,
     len: socklen_t,
-    /// The listener's number when it came in.
-    listener: c_int,
 }
 
-struct Waiting {
-    green: Arc<Green>,
-    listener: c_int,
-    is_closed: bool,
+/// The descriptor listens from now on.
+pub fn made_here(fd: c_int) {
+    let Some(cookie) = cookie(fd) else { return };
+    green::probe();
+    let mut made = MADE_HERE.lock();
+    if !made.iter().any(|made| made.cookie == cookie) {
+        if made.len() == MOST_REMEMBERED {
+            made.pop_front();
+        }
+        made.push_back(Made { cookie, is_contested: false });
+    }
 }
 
-impl Door {
-    fn is_unused(&self) -> bool {
-        self.connections.is_empty() && self.waiting.is_empty() && self.threads == 0
+/// An OS thread is about to accept from it.
+fn contest(fd: c_int) {
+    // Not between the two steps of one who has his turn.
+    let _turn = TURN.lock();
+    descriptors::note_contested(fd);
+    let Some(cookie) = cookie(fd) else { return };
+    let mut made = MADE_HERE.lock();
+    if let Some(made) = made.iter_mut().rfind(|made| made.cookie == cookie) {
+        made.is_contested = true;
     }
+}
 
-    fn place_of(&self, me: &Arc<Green>) -> Option<usize> {
-        self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.green, me))
+/// OS threads accept from it, too, or other processes may.
+fn is_contested(fd: c_int) -> bool {
+    if descriptors::is_contested(fd) {
+        return true;
     }
+    // (A kernel before 4.12 has no cookies.)
+    let is_contested = cookie(fd).is_some_and(|cookie| {
+        let made = MADE_HERE.lock();
+        let made = made.iter().rfind(|made| made.cookie == cookie);
+        made.is_none_or(|made| made.is_contested)
+    });
+    if is_contested {
+        descriptors::note_contested(fd);
+    }
+    is_contested
 }
 
 /// Gives `f` the door of the listener with this cookie, which goes when nobody uses it any more. No
 /// descriptor may be closed in `f`, because whoever closes one comes here.
-fn at_door<R>(cookie: u64, f: impl FnOnce(&mut Door) -> R) -> R {
+fn at_entry<R>(cookie: u64, f: impl FnOnce(&mut Entry) -> R) -> R {
     green::probe();
     let mut doors = DOORS.lock();
-    let door = doors.entry(cookie).or_default();
-    let given = f(door);
-    if door.is_unused() {
+    let entry = doors.entry(cookie).or_insert_with(|| Entry { door: Door::new(), bell: None });
+    let given = f(entry);
+    if entry.is_unused() {
         doors.remove(&cookie);
     }
     // ORDERING: Relaxed, the lock orders it; whoever reads it without may come too early, or late.
     COUNT.store(doors.len(), Ordering::Relaxed);
     given
+}
+
+fn at_door<R>(cookie: u64, f: impl FnOnce(&mut Door<Connection, Arc<Green>>) -> R) -> R {
+    at_entry(cookie, |entry| f(&mut entry.door))
 }
 
 /// None if no listener has a door, or this is none.
@@ -103,11 +150,49 @@ fn cookie(fd: c_int) -> Option<u64> {
 
 /// A connection that came too late for whoever had asked for it.
 fn left_over(listener: c_int) -> Option<Connection> {
-    at_door(cookie_if_any(listener)?, |door| door.connections.pop_front())
+    at_door(cookie_if_any(listener)?, Door::take_kept)
 }
 
-fn has_threads(listener: c_int) -> bool {
-    cookie_if_any(listener).is_some_and(|cookie| at_door(cookie, |door| door.threads > 0))
+/// What an OS thread looks at beside its listener.
+struct Bell(OwnedFd);
+
+impl Bell {
+    fn new() -> io::Result<Bell> {
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made it.
+        Ok(Bell(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    fn ring(&self) {
+        let one = 1_u64;
+        // SAFETY: it has that many bytes. (It can't fail: that many rings don't happen.)
+        unsafe { raw::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of_val(&one)) };
+    }
+
+    fn silence(&self) {
+        let mut rings = 0_u64;
+        // SAFETY: there is room for that many bytes.
+        unsafe { raw::read(self.0.as_raw_fd(), (&raw mut rings).cast(), size_of_val(&rings)) };
+    }
+
+    /// Waits until the listener has something, or the bell is rung, which it forgets. Gives false in
+    /// the latter case, and when it can't tell.
+    fn wait_with(&self, listener: &OwnedFd) -> bool {
+        let asked =
+            |fd: &OwnedFd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut both = [asked(listener), asked(&self.0)];
+        // SAFETY: there are two; no time-out and no mask is given.
+        let found = unsafe { raw::ppoll(both.as_mut_ptr(), 2, ptr::null_mut(), ptr::null()) };
+        if found > 0 && both[1].revents != 0 {
+            self.silence();
+            return false;
+        }
+        found > 0
+    }
 }
 
 /// Where the caller of the C function wants the peer's address, and his flags.
@@ -145,7 +230,27 @@ impl Wanted {
 }
 
 /// What the OS thread does. `copy` is a descriptor of its own of what `listener` was.
-fn accept_for_others(cookie: u64, listener: c_int, copy: OwnedFd) {
+fn accept_for_others(cookie: u64, listener: c_int, copy: OwnedFd, bell: &Bell) {
+    loop {
+        // (What is closed is not closed there.)
+        let its_end = at_entry(cookie, |entry| match entry.door.goes_on() {
+            true => None,
+            false => Some(entry.bell.take()),
+        });
+        if its_end.is_some() {
+            // SAFETY: it was given to this thread alone.
+            unsafe { raw::close(copy.into_raw_fd()) };
+            return;
+        }
+        // After the bell, and after a signal: is it wanted still?
+        if bell.wait_with(&copy) {
+            accept_one(cookie, listener, &copy);
+        }
+    }
+}
+
+/// Accepts, which may block, and lays down what came of it.
+fn accept_one(cookie: u64, listener: c_int, copy: &OwnedFd) {
     // SAFETY: all zero is a valid address.
     let mut address: sockaddr_storage = unsafe { mem::zeroed() };
     let mut len = size_of_val(&address) as socklen_t;
@@ -154,102 +259,99 @@ fn accept_for_others(cookie: u64, listener: c_int, copy: OwnedFd) {
         let address = (&raw mut address).cast();
         raw::accept4(copy.as_raw_fd(), address, &raw mut len, libc::SOCK_CLOEXEC)
     };
-    let errno = raw::errno();
-    // SAFETY: it was given by `accept_elsewhere`, and nobody else has it.
-    unsafe { raw::close(copy.into_raw_fd()) };
-    let mut refused = None;
-    let woken: Vec<Arc<Green>> = at_door(cookie, |door| {
-        door.threads -= 1;
-        if fd < 0 {
-            if door.failures.len() < door.waiting.len() {
-                door.failures.push_back(errno);
-            }
-        } else {
-            // SAFETY: the kernel has just made it.
-            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            let connection = Connection { fd, address, len, listener };
-            if door.waiting.is_empty() && self::cookie(listener) != Some(cookie) {
-                refused = Some(connection);
-            } else {
-                door.connections.push_back(connection);
-            }
+    let got = if fd < 0 {
+        match raw::errno() {
+            // The listener's time-out and this thread's signals are not for those who wait.
+            libc::EAGAIN | libc::EINTR => return,
+            errno => Err(errno),
         }
-        door.waiting.iter().map(|waiting| waiting.green.clone()).collect()
+    } else {
+        // SAFETY: the kernel has just made it.
+        Ok(Connection { fd: unsafe { OwnedFd::from_raw_fd(fd) }, address, len })
+    };
+    let (woken, refused) = at_door(cookie, |door| {
+        let woken = door.lay_down(got, listener);
+        let is_kept = door.is_waited_at() || self::cookie(listener) == Some(cookie);
+        (woken, if is_kept { Vec::new() } else { door.refuse(listener) })
     });
     drop(refused);
     if woken.is_empty() {
-        // For those who wait for the listener itself.
+        // For one who began to wait for the listener itself before anybody accepted elsewhere.
         green::rouse(listener);
     }
     woken.iter().for_each(|green| green.unpark());
 }
 
+/// Starts the thread that the door is to have.
+fn start_thread(me: &Green, cookie: u64, listener: c_int) -> io::Result<()> {
+    let bell = Arc::new(Bell::new()?);
+    // SAFETY: no memory is involved.
+    let copy = unsafe { libc::fcntl(listener, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it.
+    let copy = unsafe { OwnedFd::from_raw_fd(copy) };
+    if self::cookie(copy.as_raw_fd()) != Some(cookie) {
+        // The number was closed, and is another's.
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // Who would have rung it before need not: the thread first asks whether it is wanted.
+    at_entry(cookie, |entry| entry.bell = Some(bell.clone()));
+    let work = Box::new(move || accept_for_others(cookie, listener, copy, &bell));
+    let started = green::leave_to_a_thread(me, work);
+    started.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
+}
+
 /// Accepts by an OS thread. None: look again whether there is a connection.
 fn accept_elsewhere(
     me: &Arc<Green>,
+    cookie: u64,
     listener: c_int,
     wanted: Wanted,
     patience: &mut Patience,
 ) -> Option<c_int> {
-    let Some(cookie) = cookie(listener) else {
-        // Closed, or a kernel before 4.12.
-        return Some(elsewhere(-1, || wanted.call(listener)));
-    };
-    // SAFETY: no memory is involved.
-    let copy = unsafe { libc::fcntl(listener, libc::F_DUPFD_CLOEXEC, 3) };
-    if copy < 0 {
-        return Some(-1);
+    // So that the stack does not overflow while it is listed.
+    green::probe_to_wait(0);
+    let (ticket, needs_thread) = at_door(cookie, |door| door.enter(me.clone(), listener));
+    if needs_thread && let Err(error) = start_thread(me, cookie, listener) {
+        let errno = match error.raw_os_error() {
+            Some(errno) if errno != libc::EBADF => errno,
+            // So it is for this one; others may know the listener by another number.
+            _ => libc::EAGAIN,
+        };
+        let (woken, bell) =
+            at_entry(cookie, |entry| (entry.door.lose_thread(errno), entry.bell.take()));
+        drop(bell);
+        woken.iter().for_each(|green| green.unpark());
     }
-    // SAFETY: the kernel has just made it.
-    let copy = unsafe { OwnedFd::from_raw_fd(copy) };
-    let needs_thread = at_door(cookie, |door| {
-        door.waiting.push(Waiting { green: me.clone(), listener, is_closed: false });
-        let needs = door.threads < door.waiting.len();
-        door.threads += usize::from(needs);
-        needs
-    });
-    if needs_thread {
-        let work = Box::new(move || accept_for_others(cookie, listener, copy));
-        if green::leave_to_a_thread(me, work).is_err() {
-            // The system refuses even one thread: as if it had failed.
-            at_door(cookie, |door| {
-                door.threads -= 1;
-                door.failures.push_back(libc::EAGAIN);
-            });
-        }
-    }
-    let taken = || {
-        at_door(cookie, |door| {
-            let is_closed = door.place_of(me).is_some_and(|at| door.waiting[at].is_closed);
-            if is_closed {
-                return Some(Err(libc::EBADF));
-            }
-            let connection = door.connections.pop_front().map(Ok);
-            connection.or_else(|| door.failures.pop_front().map(Err))
-        })
-    };
-    let mut found = None;
+    // If it was closed before this one entered, whoever closed it did not see it.
+    // ORDERING: with the fence in `closed`: it sees this one counted, or this one sees it closed.
+    fence(Ordering::SeqCst);
+    let is_closed = self::cookie(listener) != Some(cookie);
+    let mut outcome = None;
     let waited = green::block_sheltered(me, patience.deadline(), || {
-        found = taken();
-        found.is_some()
+        outcome = at_door(cookie, |door| door.take(ticket));
+        outcome.is_some() || is_closed
     });
-    let found = found.or_else(|| {
-        // It may have come as the wait ended.
-        let found = taken();
-        found.filter(Result::is_ok)
+    let outcome = outcome.or_else(|| {
+        let (connection, bell) = at_entry(cookie, |entry| {
+            let (connection, stops) = entry.door.leave(ticket);
+            (connection, entry.bell.clone().filter(|_| stops))
+        });
+        bell.inspect(|bell| bell.ring());
+        connection.map(Outcome::Accepted)
     });
-    at_door(cookie, |door| {
-        if let Some(at) = door.place_of(me) {
-            door.waiting.swap_remove(at);
-        }
-        // One that was meant for who goes now.
-        door.failures.truncate(door.waiting.len());
-    });
-    Some(match (found, waited) {
-        (Some(Ok(connection)), _) => wanted.give(connection),
-        // The thread's time-out is not its own.
-        (Some(Err(libc::EAGAIN)), _) => return None,
-        (Some(Err(errno)), _) => raw::fail(errno),
+    Some(match (outcome, waited) {
+        (Some(Outcome::Accepted(connection)), _) => wanted.give(connection),
+        // The system refuses even one thread. It may not in a while.
+        (Some(Outcome::Failed(libc::EAGAIN)), _) if !is_closed => match patience.pause(me) {
+            Waited::Failed(errno) => raw::fail(errno),
+            _ => return None,
+        },
+        (Some(Outcome::Failed(errno)), _) => raw::fail(errno),
+        (Some(Outcome::Closed), _) => raw::fail(libc::EBADF),
+        (None, green::Waited::Ready) => raw::fail(libc::EBADF),
         (None, green::Waited::TimedOut) => raw::fail(libc::EAGAIN),
         (None, _) => raw::fail(libc::ECANCELED),
     })
@@ -259,45 +361,39 @@ fn accept_elsewhere(
 /// has taken goes.
 pub fn about_to_close(fd: c_int) {
     let Some(cookie) = cookie_if_any(fd) else { return };
-    let (woken, refused) = at_door(cookie, |door| {
-        let mut woken = Vec::new();
-        for waiting in door.waiting.iter_mut().filter(|waiting| waiting.listener == fd) {
-            waiting.is_closed = true;
-            woken.push(waiting.green.clone());
-        }
-        let refused: VecDeque<Connection> = if door.waiting.len() == woken.len() {
-            let theirs = mem::take(&mut door.connections);
-            let (refused, kept) = theirs.into_iter().partition(|one| one.listener == fd);
-            door.connections = kept;
-            refused
-        } else {
-            VecDeque::new()
-        };
-        (woken, refused)
+    let (woken, refused, bell) = at_entry(cookie, |entry| {
+        let (woken, refused, stops) = entry.door.close(fd);
+        (woken, refused, entry.bell.clone().filter(|_| stops))
     });
     drop(refused);
+    bell.inspect(|bell| bell.ring());
     woken.iter().for_each(|green| green.unpark());
 }
 
-/// The descriptor was closed: what a thread has laid down in between goes, too.
+/// The descriptor was closed: as above, for those who began to wait in between, and what a thread has
+/// laid down.
 pub fn closed(fd: c_int) {
-    // ORDERING: Relaxed, see `at_door`.
+    // ORDERING: with the fence in `accept_elsewhere`.
+    fence(Ordering::SeqCst);
     if COUNT.load(Ordering::Relaxed) == 0 {
         return;
     }
     green::probe();
     let now = cookie(fd);
-    let mut refused = Vec::new();
-    for (cookie, door) in DOORS.lock().iter_mut() {
-        if now != Some(*cookie) && door.waiting.is_empty() {
-            let theirs = mem::take(&mut door.connections);
-            let (its, kept): (VecDeque<_>, _) =
-                theirs.into_iter().partition(|one| one.listener == fd);
-            door.connections = kept;
-            refused.extend(its);
-        }
+    let (mut woken, mut refused, mut bells) = (Vec::new(), Vec::new(), Vec::new());
+    let mut doors = DOORS.lock();
+    for (_, entry) in doors.iter_mut().filter(|(cookie, _)| now != Some(**cookie)) {
+        let (its_woken, its_refused, stops) = entry.door.close(fd);
+        woken.extend(its_woken);
+        refused.extend(its_refused);
+        bells.extend(entry.bell.clone().filter(|_| stops));
     }
+    doors.retain(|_, entry| !entry.is_unused());
+    COUNT.store(doors.len(), Ordering::Relaxed);
+    drop(doors);
     drop(refused);
+    bells.iter().for_each(|bell| bell.ring());
+    woken.iter().for_each(|green| green.unpark());
 }
 
 impl Wanted {
@@ -331,9 +427,7 @@ pub unsafe extern "C" fn accept4(
     }
     if !gate::is_open() {
         if !descriptors::is_contested(fd) {
-            // Not between the two steps of one who has his turn.
-            let _turn = TURN.lock();
-            descriptors::note_contested(fd);
+            contest(fd);
         }
         return wanted.call(fd);
     }
@@ -341,34 +435,112 @@ pub unsafe extern "C" fn accept4(
         return wanted.call(fd);
     }
     let mut patience = Patience::to_receive(fd).of_blocking();
+    // So that the stack does not overflow with a lock held.
+    green::probe();
     loop {
-        let is_contested = {
+        let (is_contested, is_ready) = {
             let _turn = TURN.lock();
-            let is_contested = descriptors::is_contested(fd);
+            let is_contested = is_contested(fd);
             let is_ready = is_ready(fd, libc::POLLIN);
             if is_ready && !is_contested {
                 return wanted.call(fd);
             }
-            // A thread that is there already may take the next one: then it is waited for.
-            is_contested && (is_ready || has_threads(fd))
+            (is_contested, is_ready)
         };
-        if is_contested {
-            let Caller::Green(me) = gate::caller() else { return wanted.call(fd) };
-            if let Some(done) = accept_elsewhere(&me, fd, wanted, &mut patience) {
-                return done;
-            }
-        } else if raw::socket_option::<c_int>(fd, libc::SO_ACCEPTCONN) != Some(1) {
+        if raw::socket_option::<c_int>(fd, libc::SO_ACCEPTCONN) != Some(1) {
             // It does not listen, and the kernel says so.
             return wanted.call(fd);
-        } else {
-            match patience.wait() {
-                Waited::Again => {}
-                Waited::AsItWas => return wanted.call(fd),
-                Waited::Failed(errno) => return raw::fail(errno),
+        }
+        let waited = match (gate::caller(), cookie(fd)) {
+            (Caller::Green(me), Some(cookie)) if is_contested => {
+                match accept_elsewhere(&me, cookie, fd, wanted, &mut patience) {
+                    Some(done) => return done,
+                    None => Waited::Again,
+                }
             }
+            // A kernel before 4.12; or a panic unwinds, and there is no other way.
+            _ if is_ready => return elsewhere(-1, || wanted.call(fd)),
+            _ => patience.wait(),
+        };
+        match waited {
+            Waited::Again => {}
+            Waited::AsItWas => return wanted.call(fd),
+            Waited::Failed(errno) => return raw::fail(errno),
         }
         if let Some(connection) = left_over(fd) {
             return wanted.give(connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{MiniHuey, monkey};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A listener that a connection was left over of: its thread had seen one that somebody else
+    /// took, so that it was in the kernel's `accept` when whoever waited gave up.
+    fn with_one_left_over() -> (TcpListener, TcpStream) {
+        monkey::patch_all().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let copy = listener.try_clone().unwrap().into();
+        accept_one(cookie(listener.as_raw_fd()).unwrap(), listener.as_raw_fd(), &copy);
+        (listener, stream)
+    }
+
+    #[test]
+    fn a_connection_that_is_left_over_is_for_whichever_task_accepts_next() {
+        let (listener, stream) = with_one_left_over();
+        let huey = MiniHuey::new("next");
+        let accept = huey.try_task("accept", move || listener.accept().map(|(_, peer)| peer));
+        let peer = accept.call(()).get_timeout(LIMIT).unwrap();
+        assert_eq!(peer, stream.local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_connection_that_is_left_over_is_an_os_threads_if_it_accepts_next() {
+        let (listener, stream) = with_one_left_over();
+        let (sender, accepted) = mpsc::channel();
+        std::thread::spawn(move || sender.send(listener.accept().unwrap().1).unwrap());
+        assert_eq!(accepted.recv_timeout(LIMIT).unwrap(), stream.local_addr().unwrap());
+    }
+
+    #[track_caller]
+    fn assert_over(mut stream: TcpStream) {
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let read = stream.read(&mut [0]);
+        let is_over = match &read {
+            Ok(count) => *count == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        };
+        assert!(is_over, "{read:?}");
+    }
+
+    #[test]
+    fn a_connection_that_is_left_over_goes_with_its_listener() {
+        let (listener, stream) = with_one_left_over();
+        drop(listener);
+        assert_over(stream);
+    }
+
+    #[test]
+    fn a_connection_that_comes_when_its_listener_is_gone_goes_too() {
+        monkey::patch_all().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (number, cookie) = (listener.as_raw_fd(), cookie(listener.as_raw_fd()).unwrap());
+        let copy = listener.try_clone().unwrap().into();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        drop(listener);
+        accept_one(cookie, number, &copy);
+        assert!(!DOORS.lock().contains_key(&cookie));
+        assert_over(stream);
     }
 }

@@ -8,7 +8,7 @@ use libc::{sockaddr, socklen_t};
 
 use super::descriptors::{self, Kind};
 use super::gate::{self, Caller, Patience, Pauses, Waited};
-use super::{polling, raw};
+use super::{accept, polling, raw};
 use crate::green;
 
 /// std asks for 128. Green threads connect by thousands in one go, before the one that accepts
@@ -65,7 +65,11 @@ pub fn noted(fd: c_int) -> c_int {
 pub unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
     let backlog = if gate::is_patched() { backlog.max(BACKLOG) } else { backlog };
     // SAFETY: no memory is involved.
-    unsafe { raw::listen(fd, backlog) }
+    let done = unsafe { raw::listen(fd, backlog) };
+    if done == 0 {
+        accept::made_here(fd);
+    }
+    done
 }
 
 /// As `connect` in C.

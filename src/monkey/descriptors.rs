@@ -97,7 +97,7 @@ pub fn note(fd: c_int, kind: Kind) {
     }
 }
 
-/// An OS thread accepts connections from it.
+/// Others than green threads accept connections from it, or may.
 pub fn note_contested(fd: c_int) {
     if let Some(entry) = entry(fd)
         && kind(fd) == Kind::Socket

@@ -161,7 +161,7 @@ impl Patience {
                 self.yielded = false;
                 let deadline = self.deadline();
                 if std::mem::take(&mut self.woken) && is_ready(self.fd, self.events as i16) {
-                    return self.pause(&me, deadline);
+                    return self.pause(&me);
                 }
                 match green::wait_for(&me, &[(self.fd, self.events)], deadline) {
                     Ok(Polled::Ready) => {
@@ -181,7 +181,8 @@ impl Patience {
 
     /// The descriptor is ready, and the call would block all the same: there may be news in its
     /// error queue, or the queue that is full is another socket's. Nothing tells when it is not.
-    fn pause(&mut self, me: &Arc<Green>, deadline: Option<Instant>) -> Waited {
+    pub fn pause(&mut self, me: &Arc<Green>) -> Waited {
+        let deadline = self.deadline();
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Waited::Failed(libc::EAGAIN);
         }

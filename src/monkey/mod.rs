@@ -50,12 +50,14 @@
 //!   tokio inside (`reqwest::blocking`, `postgres`). Leave them to [`offload`](crate::offload()).
 //! - Code in shared libraries, if they were not linked with the program; C code that was compiled
 //!   with `_FORTIFY_SOURCE`, where it calls `recv` and `read` by other names; `splice`.
-//! - A listener that OS threads accept from, too: an OS thread makes the green thread's `accept`,
-//!   because that can't be told not to block. If the task is ended meanwhile, the thread stays, and
-//!   so does the listener, until a connection comes; that is for whoever accepts next, and `poll`
-//!   does not tell of it. If other *processes* accept from it, `accept` may hold the worker.
-//! - A pipe that several processes read is read without asking who else wants to: such a read may
-//!   block, as it would have.
+//! - A listener that OS threads accept from, too, or that came from another process, which may do so:
+//!   an OS thread makes the green thread's `accept`, because that can't be told not to block. It ends
+//!   when the task does. Only if somebody else has just taken the connection that it had seen, it
+//!   stays, and so does the listener, until the next one comes; that is for whoever accepts next, and
+//!   `poll` does not tell of it. If this process has *given* the listener to another one, `accept` may
+//!   hold the worker.
+//! - A named pipe, and before Linux 6.4 any pipe, that others read or write, too: who finds it ready is
+//!   not alone in that, so that the call may block, as it would have.
 //! - Signal handlers should not make blocking calls: they run on the stack of whom they interrupt.
 //!
 //! The [watchdog](crate#green-threads-and-what-holds-them-up) tells what holds the worker.
@@ -70,6 +72,7 @@ mod children;
 mod closing;
 mod connect;
 mod descriptors;
+mod door;
 mod elsewhere;
 mod gate;
 mod names;

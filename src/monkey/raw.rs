@@ -2,7 +2,7 @@
 //! that are interposed; so these go by number. Only calls that every architecture of Linux has are
 //! used: `poll` is `ppoll`, `dup2` is `dup3`.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::ptr;
 
 use libc::{
@@ -71,6 +71,37 @@ calls! {
     fn clock_nanosleep(clock: c_int, flags: c_int, request: *const timespec,
         remaining: *mut timespec) -> c_int = SYS_clock_nanosleep;
     fn sched_yield() -> c_int = SYS_sched_yield;
+}
+
+/// As `readv`, but fails with EAGAIN instead of blocking. Pipes without a name can do that since Linux
+/// 6.4; of others see [`can_t_tell`].
+///
+/// # Safety
+/// As `readv` in C.
+pub unsafe fn readv_now(fd: c_int, parts: *const iovec, count: usize) -> ssize_t {
+    let at: c_long = -1;
+    // SAFETY: the caller's promise. The position, in two halves, says that none is given.
+    unsafe {
+        libc::syscall(libc::SYS_preadv2, fd, parts, count, at, at, libc::RWF_NOWAIT) as ssize_t
+    }
+}
+
+/// The last call failed because it can't be told not to block, or may not be made at all. Or for
+/// another reason, which `readv` has, too.
+pub fn can_t_tell() -> bool {
+    matches!(errno(), libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::EPERM)
+}
+
+/// As `writev`, but fails with EAGAIN instead of blocking; see [`readv_now`].
+///
+/// # Safety
+/// As `writev` in C.
+pub unsafe fn writev_now(fd: c_int, parts: *const iovec, count: usize) -> ssize_t {
+    let at: c_long = -1;
+    // SAFETY: as above.
+    unsafe {
+        libc::syscall(libc::SYS_pwritev2, fd, parts, count, at, at, libc::RWF_NOWAIT) as ssize_t
+    }
 }
 
 /// # Safety

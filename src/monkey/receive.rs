@@ -9,7 +9,7 @@ use libc::{iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespe
 use super::descriptors::{self, Kind};
 use super::gate::{self, Caller, Patience, Pauses, Waited};
 use super::parts::Parts;
-use super::polling::{duration, is_ready};
+use super::polling::{duration, has_failed, is_ready};
 use super::raw;
 
 /// These never block in the kernel, or ask for what is not ours to do.
@@ -49,6 +49,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         let mut got = receive(flags | libc::MSG_DONTWAIT);
         if got < 0 && raw::errno() == libc::EAGAIN {
             match patience.wait() {
+                // What it failed with is for the next call, which has nothing else to tell.
+                Waited::Again if received > 0 && has_failed(fd) && !has_data(fd) => break,
                 Waited::Again => continue,
                 Waited::AsItWas => got = receive(flags),
                 Waited::Failed(errno) => got = raw::fail(errno),
@@ -68,6 +70,13 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         parts.advance(got as usize);
     }
     received
+}
+
+/// Something can be received, whatever happened afterwards.
+fn has_data(fd: c_int) -> bool {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one number.
+    unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut bytes) == 0 && bytes > 0 }
 }
 
 /// As `receive` for MSG_WAITALL with MSG_PEEK on a stream: until `wanted` bytes are there, or the
@@ -254,7 +263,7 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, len: size_t) -> ss
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
-        Kind::Pipe => read_pipe(fd, call),
+        Kind::Pipe => read_pipe(fd, &[iovec { iov_base: buffer, iov_len: len }], call),
         Kind::Socket => {
             // SAFETY: the caller's promise; no address is asked for.
             let attempt = || unsafe {
@@ -278,7 +287,11 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
         Kind::Other => call(),
         // SAFETY: the caller's promise.
         _ if unsafe { super::parts::total(parts, count as usize) } == 0 => call(),
-        Kind::Pipe => read_pipe(fd, call),
+        Kind::Pipe => {
+            // SAFETY: the caller's promise.
+            let parts = unsafe { std::slice::from_raw_parts(parts, count as usize) };
+            read_pipe(fd, parts, call)
+        }
         Kind::Socket => {
             let attempt = || {
                 let mut message = super::parts::message(parts.cast_mut(), count as usize);
@@ -290,9 +303,17 @@ pub unsafe extern "C" fn readv(fd: c_int, parts: *const iovec, count: c_int) -> 
     }
 }
 
-/// A pipe has no MSG_DONTWAIT: wait until something is there, and then read it. (If another thread
-/// takes it in between, the read blocks, as it would have.)
-fn read_pipe(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
+/// As `receive`. `call` is the call as it was made.
+fn read_pipe(fd: c_int, parts: &[iovec], call: impl Fn() -> ssize_t) -> ssize_t {
+    // SAFETY: the promise of the caller of the C function.
+    let attempt = || unsafe { raw::readv_now(fd, parts.as_ptr(), parts.len()) };
+    let got = receive(fd, attempt, &call);
+    if got < 0 && raw::can_t_tell() { read_pipe_when_ready(fd, call) } else { got }
+}
+
+/// Waits until something is there, and then reads it. (If another thread takes it in between, the
+/// read blocks, as it would have.)
+fn read_pipe_when_ready(fd: c_int, call: impl Fn() -> ssize_t) -> ssize_t {
     if !raw::is_blocking_for(fd, libc::O_RDONLY) {
         return call();
     }

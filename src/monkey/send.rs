@@ -8,6 +8,7 @@ use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
 use super::descriptors::{self, Kind};
 use super::gate::{self, Patience, Waited};
 use super::parts::{self, Parts};
+use super::polling::has_failed;
 use super::raw;
 
 /// What failed would have blocked. If what it did not wait for is a connection that it began
@@ -21,11 +22,16 @@ fn would_have_blocked(flags: &mut c_int) -> bool {
     true
 }
 
-/// Sends `parts` and, the first time, whatever else is in `message`. `as_it_was` makes the call
-/// with what is left and the program's own flags.
-fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, mut flags: c_int) -> ssize_t {
+/// Sends `parts` and, if nothing was sent before, whatever else is in `message`. Gives how much was
+/// sent with what was before.
+fn send_all(
+    fd: c_int,
+    message: &msghdr,
+    parts: &mut Parts,
+    mut flags: c_int,
+    mut sent: ssize_t,
+) -> ssize_t {
     let mut patience = Patience::to_send(fd);
-    let mut sent = 0;
     loop {
         let mut rest = *message;
         (rest.msg_iov, rest.msg_iovlen) = {
@@ -49,6 +55,8 @@ fn send_all(fd: c_int, message: &msghdr, parts: &mut Parts, mut flags: c_int) ->
             raw::errno()
         } else {
             match patience.wait() {
+                // What it failed with is for the next call, which has nothing else to tell.
+                Waited::Again if sent > 0 && has_failed(fd) => return sent,
                 Waited::Again => continue,
                 Waited::AsItWas => {
                     // SAFETY: as above.
@@ -83,14 +91,7 @@ fn send_one(
     parts.advance(sent as usize);
     let mut message = parts::message(std::ptr::null_mut(), 0);
     (message.msg_name, message.msg_namelen) = (address.cast_mut().cast(), address_len);
-    let rest = send_all(fd, &message, &mut parts, flags);
-    if rest >= 0 {
-        sent + rest
-    } else if sent > 0 {
-        sent
-    } else {
-        rest
-    }
+    send_all(fd, &message, &mut parts, flags, sent)
 }
 
 /// As `send` in C.
@@ -137,7 +138,7 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
         }
         (message, parts::copy(message.msg_iov, message.msg_iovlen))
     };
-    send_all(fd, &message, &mut Parts::new(&mut list), flags)
+    send_all(fd, &message, &mut Parts::new(&mut list), flags, 0)
 }
 
 /// As `sendmmsg` in C.
@@ -181,7 +182,10 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: size_t) ->
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
-        Kind::Pipe => write_pipe(fd, buffer, len),
+        Kind::Pipe => {
+            let mut part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];
+            write_to_pipe(fd, &mut Parts::new(&mut part), || write_pipe_when_ready(fd, buffer, len))
+        }
         Kind::Socket => {
             let sent = send_one(fd, buffer, len, 0, (std::ptr::null(), 0));
             if sent < 0 && raw::errno() == libc::ENOTSOCK {
@@ -209,10 +213,13 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     // SAFETY: the caller's promise.
     let mut list = unsafe { parts::copy(parts, count as usize) };
     if kind == Kind::Pipe {
-        return if raw::is_nonblocking(fd) { call() } else { write_parts_to_pipe(fd, &list) };
+        let all = list.clone();
+        return write_to_pipe(fd, &mut Parts::new(&mut list), || {
+            if raw::is_nonblocking(fd) { call() } else { write_parts_when_ready(fd, &all) }
+        });
     }
     let message = parts::message(std::ptr::null_mut(), 0);
-    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0);
+    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0, 0);
     if sent < 0 && raw::errno() == libc::ENOTSOCK {
         descriptors::forget(fd);
         return call();
@@ -220,7 +227,36 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     sent
 }
 
-fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
+/// All of it, as a blocking write does. `otherwise` is how, if the pipe can't be told not to block.
+fn write_to_pipe(fd: c_int, parts: &mut Parts, otherwise: impl FnOnce() -> ssize_t) -> ssize_t {
+    let mut patience = Patience::to_send(fd);
+    let mut written = 0;
+    while !parts.is_empty() {
+        let rest = parts.message();
+        // SAFETY: the promise of the caller of the C function.
+        let mut done = unsafe { raw::writev_now(fd, rest.msg_iov, rest.msg_iovlen) };
+        if done < 0 && raw::errno() == libc::EAGAIN {
+            match patience.wait() {
+                Waited::Again => continue,
+                // SAFETY: as above.
+                Waited::AsItWas => unsafe {
+                    done = raw::writev(fd, rest.msg_iov, rest.msg_iovlen as c_int);
+                },
+                Waited::Failed(errno) => done = raw::fail(errno),
+            }
+        } else if done < 0 && written == 0 && raw::can_t_tell() {
+            return otherwise();
+        }
+        if done < 0 {
+            return if written > 0 { written } else { done };
+        }
+        written += done;
+        parts.advance(done as usize);
+    }
+    written
+}
+
+fn write_parts_when_ready(fd: c_int, parts: &[iovec]) -> ssize_t {
     // SAFETY: the list is our own.
     if unsafe { parts::total(parts.as_ptr(), parts.len()) } <= libc::PIPE_BUF {
         // So few bytes are written at once.
@@ -231,11 +267,11 @@ fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
                 std::slice::from_raw_parts(part.iov_base.cast::<u8>(), part.iov_len)
             });
         }
-        return write_pipe(fd, all.as_ptr().cast(), all.len());
+        return write_pipe_when_ready(fd, all.as_ptr().cast(), all.len());
     }
     let mut written = 0;
     for part in parts {
-        let done = write_pipe(fd, part.iov_base, part.iov_len);
+        let done = write_pipe_when_ready(fd, part.iov_base, part.iov_len);
         if done < 0 {
             return if written > 0 { written } else { done };
         }
@@ -248,8 +284,9 @@ fn write_parts_to_pipe(fd: c_int, parts: &[iovec]) -> ssize_t {
 }
 
 /// A pipe that polls as writable takes PIPE_BUF bytes without blocking: so it is written in pieces
-/// of that, which is also what POSIX has written at once.
-fn write_pipe(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
+/// of that, which is also what POSIX has written at once. (If another thread fills it in between, the
+/// write blocks, as it would have.)
+fn write_pipe_when_ready(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the promise of the caller of the C function; `at` and `piece` stay within `len`.
     let write = |at: usize, piece| unsafe { raw::write(fd, buffer.wrapping_byte_add(at), piece) };
     if !raw::is_blocking_for(fd, libc::O_WRONLY) {

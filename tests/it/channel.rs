@@ -396,6 +396,9 @@ enum Step {
     RecvNow,
     SelectSend,
     SelectRecv,
+    ReadySend,
+    ReadyRecv,
+    ReadyBoth,
     TryIter,
     CloneSender,
     CloneReceiver,
@@ -411,6 +414,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::RecvNow),
         3 => Just(Step::SelectSend),
         3 => Just(Step::SelectRecv),
+        2 => Just(Step::ReadySend),
+        2 => Just(Step::ReadyRecv),
+        2 => Just(Step::ReadyBoth),
         1 => Just(Step::TryIter),
         2 => Just(Step::CloneSender),
         2 => Just(Step::CloneReceiver),
@@ -453,6 +459,32 @@ macro_rules! play {
                         select.try_select().map(|operation| operation.recv(end))
                     });
                     format!("{received:?}")
+                }
+                Step::ReadySend => {
+                    let mut select = Select::new();
+                    format!(
+                        "{:?}",
+                        sender.map(|end| {
+                            select.send(end);
+                            (select.try_ready(), select.ready_timeout(Duration::ZERO))
+                        })
+                    )
+                }
+                Step::ReadyRecv => {
+                    let mut select = Select::new();
+                    format!(
+                        "{:?}",
+                        receiver.map(|end| {
+                            select.recv(end);
+                            (select.try_ready(), select.ready_timeout(Duration::ZERO))
+                        })
+                    )
+                }
+                Step::ReadyBoth => {
+                    let mut select = Select::new_biased();
+                    receiver.map(|end| select.recv(end));
+                    sender.map(|end| select.send(end));
+                    format!("{:?}", select.ready_timeout(Duration::ZERO))
                 }
                 Step::TryIter => {
                     format!("{:?}", receiver.map(|end| end.try_iter().take(3).collect::<Vec<_>>()))

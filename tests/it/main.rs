@@ -21,6 +21,7 @@ mod results;
 mod schedule;
 mod select;
 mod select_leaving;
+mod select_ready;
 mod select_time;
 mod stack_size;
 mod stress;

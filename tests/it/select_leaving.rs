@@ -3,17 +3,16 @@
 use std::collections::HashSet;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minihuey::sync::channel::{
-    RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, after, bounded, never,
-    unbounded,
+    RecvError, SendError, TryRecvError, TrySendError, after, bounded, never, unbounded,
 };
 use minihuey::sync::{Select, select};
 use minihuey::{MiniHuey, green};
 
 use crate::select::{LONG, all_green_ones_wait};
-use crate::support::{Census, Kind, Unwinding, next};
+use crate::support::{Census, Kind, LIMIT, Unwinding, next};
 
 #[test]
 fn a_message_that_was_selected_and_not_received_is_the_next_again() {
@@ -94,26 +93,80 @@ fn a_receiver_that_was_promised_a_message_asks_again_if_it_does_not_come() {
 }
 
 #[test]
-fn a_sender_whose_receiver_gave_up_meanwhile_waits_for_the_next() {
+fn a_receiver_that_a_sender_has_met_waits_for_the_message_though_its_time_is_over() {
     for kind in Kind::BOTH {
-        let (sender, receiver) = bounded(0);
-        let (its_sender, its_receiver) = (sender.clone(), receiver.clone());
-        let (took, takes) = mpsc::channel();
-        let waits = kind.run(move || {
-            let first = its_receiver.recv_timeout(Duration::from_millis(50));
-            took.send(first).unwrap();
-        });
-        let sends = Kind::Os.run(move || {
+        for selects in [false, true] {
+            let (sender, receiver) = bounded(0);
+            let (began, begins) = mpsc::channel();
+            let start = Instant::now();
+            let receives = kind.run(move || {
+                began.send(()).unwrap();
+                if !selects {
+                    return receiver.recv_timeout(WHILE).ok();
+                }
+                select! {
+                    recv(receiver) -> got => got.ok(),
+                    recv(never::<u32>()) -> _ => unreachable!(),
+                    default(WHILE) => None,
+                }
+            });
+            next(&begins);
             let mut select = Select::new();
-            select.send(&its_sender);
-            let operation = select.select();
-            let given_up = next(&takes);
-            (given_up, operation.send(&its_sender, 1))
+            select.send(&sender);
+            let Ok(operation) = select.select_timeout(WHILE) else {
+                // (The machine is slow today.)
+                assert_eq!(receives.end(), None);
+                continue;
+            };
+            std::thread::sleep((start + 2 * WHILE).saturating_duration_since(Instant::now()));
+            assert_eq!(operation.send(&sender, 1), Ok(()));
+            assert_eq!(receives.end(), Some(1));
+        }
+    }
+}
+
+/// The time that is over.
+const WHILE: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_receiver_whose_time_is_over_ends_if_the_sender_that_it_has_met_gives_up() {
+    for kind in Kind::BOTH {
+        let (sender, receiver) = bounded::<u32>(0);
+        let receives = kind.run(move || receiver.recv_timeout(WHILE));
+        let mut select = Select::new();
+        select.send(&sender);
+        let operation = select.select();
+        std::thread::sleep(2 * WHILE);
+        assert!(!receives.has_ended());
+        drop(operation);
+        assert!(receives.end().is_err());
+    }
+}
+
+#[test]
+fn a_message_for_a_receiver_that_is_cancelled_meanwhile_is_the_next_one_s() {
+    for selects in [false, true] {
+        let huey = MiniHuey::new("cancelled");
+        let (sender, receiver) = bounded(0);
+        let its = receiver.clone();
+        let receives = huey.task("receive", move || {
+            if !selects {
+                return its.recv();
+            }
+            select! {
+                recv(its) -> got => got,
+                recv(never::<u32>()) -> _ => unreachable!(),
+            }
         });
-        waits.end();
-        assert_eq!(receiver.recv(), Ok(1));
-        let (given_up, sent) = sends.end();
-        assert_eq!((given_up, sent), (Err(RecvTimeoutError::Timeout), Ok(())));
+        let call = receives.call(());
+        let mut select = Select::new();
+        select.send(&sender);
+        let operation = select.select();
+        assert!(call.cancel());
+        huey.join(LIMIT).unwrap();
+        // Nobody waits for it, and it does not wait for anybody.
+        assert_eq!(operation.send(&sender, 1), Ok(()));
+        assert_eq!(receiver.try_recv(), Ok(1));
     }
 }
 

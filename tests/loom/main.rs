@@ -10,6 +10,7 @@ mod calls;
 mod channels;
 mod counted;
 mod descriptors;
+mod doors;
 mod hub;
 mod locks;
 mod offloaded;
@@ -79,6 +80,9 @@ mod states;
 mod backlog;
 #[path = "../../src/green/called.rs"]
 mod called;
+#[allow(dead_code)]
+#[path = "../../src/monkey/door.rs"]
+mod door;
 #[path = "../../src/green/inbox.rs"]
 mod inbox;
 #[allow(dead_code)]

@@ -10,6 +10,10 @@
 //!   `every_message_is_received_once_though_one_who_selects_gives_up` misses one.
 //! * in `Exchange::lose_senders`, nobody claimed: `who_selects_is_told_when_the_senders_are_gone`
 //!   deadlocks.
+//! * in `Exchange::fulfil`, a message that is dropped if its receiver is gone:
+//!   `a_message_whose_receiver_gives_up_is_the_next_one_s` deadlocks.
+//! * in `Channel::with`, those who watch not told, or in `Exchange::can`, those who wait at the other end
+//!   not looked for: the tests of those who watch deadlock.
 
 use crossbeam_channel::{TryRecvError, TrySendError};
 use loom::sync::Arc;
@@ -39,62 +43,78 @@ impl Channel {
         Arc::new(Channel(primitives::Mutex::new(Exchange::new(Some(capacity)))))
     }
 
+    /// As the library's: tells whoever watches.
+    fn with<R>(&self, f: impl FnOnce(&mut Exchange<Counted, Arc<Bell>>) -> R) -> R {
+        let mut exchange = self.0.lock();
+        let given = f(&mut exchange);
+        let told = exchange.told();
+        drop(exchange);
+        told.iter().for_each(|bell| bell.ring());
+        given
+    }
+
     fn send(&self, message: Counted) {
         let bell = Bell::new();
-        let mut exchange = self.0.lock();
-        let ticket = match exchange.send(message) {
-            Ok(receiver) => {
-                drop(exchange);
-                receiver.inspect(|bell| bell.ring());
-                return;
-            }
+        let ticket = self.with(|exchange| match exchange.send(message) {
+            Ok(receiver) => Err(receiver),
             Err(TrySendError::Disconnected(_)) => panic!("there is a receiver"),
-            Err(TrySendError::Full(message)) => exchange.list_sender(message, bell.clone()),
+            Err(TrySendError::Full(message)) => Ok(exchange.list_sender(message, bell.clone())),
+        });
+        let ticket = match ticket {
+            Ok(ticket) => ticket,
+            Err(receiver) => return drop(receiver.inspect(|bell| bell.ring())),
         };
-        drop(exchange);
         while !self.0.lock().is_sender_done(ticket) {
             bell.wait();
         }
-        assert!(self.0.lock().end_send(ticket).is_none());
+        assert!(self.with(|exchange| exchange.end_send(ticket)).is_none());
     }
 
-    /// As `Channel::recv_later` in `src/green/sync/channel.rs`. `None` if all senders are gone.
-    fn receive(&self) -> Option<Counted> {
+    /// As `Channel::recv_later` in `src/green/sync/channel.rs`. `None` if all senders are gone, or, in
+    /// haste, if it would have to wait for one that is not there.
+    fn receive(&self, hasty: bool) -> Option<Counted> {
         let bell = Bell::new();
         loop {
-            let mut exchange = self.0.lock();
-            match exchange.receive() {
-                Ok((message, sender)) => {
-                    drop(exchange);
+            let asked = self.with(|exchange| match exchange.receive() {
+                Err(TryRecvError::Empty) => {
+                    let ticket = exchange.list_receiver(bell.clone());
+                    let sender = exchange.meet(ticket, None);
+                    if sender.is_none() && hasty {
+                        exchange.end_receive(ticket);
+                        return Err(None);
+                    }
+                    Ok((ticket, sender.flatten()))
+                }
+                received => Err(received.ok()),
+            });
+            let (ticket, sender) = match asked {
+                Ok(asked) => asked,
+                Err(received) => {
+                    let (message, sender) = received?;
                     sender.inspect(|bell| bell.ring());
                     return Some(message);
                 }
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {}
-            }
-            let ticket = exchange.list_receiver(bell.clone());
-            let sender = exchange.meet(ticket, None);
-            drop(exchange);
-            sender.flatten().inspect(|bell| bell.ring());
+            };
+            sender.inspect(|bell| bell.ring());
             while !self.0.lock().is_receiver_done(ticket) {
                 bell.wait();
             }
-            if let Some(message) = self.0.lock().end_receive(ticket) {
+            if let Some(message) = self.with(|exchange| exchange.end_receive(ticket)) {
                 return Some(message);
             }
         }
     }
 
     fn give_up(&self, ticket: Ticket) {
-        let mut exchange = self.0.lock();
-        let message = exchange.end_receive(ticket);
-        let next = message.and_then(|message| exchange.put_back(message));
-        drop(exchange);
+        let next = self.with(|exchange| {
+            let message = exchange.end_receive(ticket);
+            message.and_then(|message| exchange.put_back(message))
+        });
         next.inspect(|bell| bell.ring());
     }
 
     fn lose_senders(&self) {
-        let receivers = self.0.lock().lose_senders();
+        let receivers = self.with(Exchange::lose_senders);
         receivers.iter().for_each(|bell| bell.ring());
     }
 }
@@ -109,9 +129,9 @@ enum End {
 impl End {
     fn attempt(&self, choice: &Choice, waits: bool, bell: Arc<Bell>) -> Option<Ticket> {
         match self {
-            End::Sender(channel) => channel.0.lock().offer(choice, waits, bell),
+            End::Sender(channel) => channel.with(|exchange| exchange.offer(choice, waits, bell)),
             End::Receiver(channel) => {
-                let (ticket, sender) = channel.0.lock().ask(choice, waits, bell);
+                let (ticket, sender) = channel.with(|exchange| exchange.ask(choice, waits, bell));
                 sender.inspect(|bell| bell.ring());
                 ticket
             }
@@ -135,23 +155,29 @@ impl End {
     fn withdraw(&self, ticket: Ticket) {
         match self {
             End::Sender(channel) => {
-                let next = channel.0.lock().end_offer(ticket);
+                let next = channel.with(|exchange| exchange.end_offer(ticket));
                 next.inspect(|bell| bell.ring());
             }
             End::Receiver(channel) => channel.give_up(ticket),
         }
     }
 
+    /// Which end it is, and its channel.
+    fn channel(&self) -> (bool, &Channel) {
+        match self {
+            End::Sender(channel) => (true, channel),
+            End::Receiver(channel) => (false, channel),
+        }
+    }
+
     /// What a `SelectedOperation` does: gives the message that was received.
     fn complete(&self, ticket: Ticket, message: &mut Option<Counted>) -> Option<Counted> {
         match self {
-            End::Receiver(channel) => channel.0.lock().end_receive(ticket),
+            End::Receiver(channel) => channel.with(|exchange| exchange.end_receive(ticket)),
             End::Sender(channel) => {
-                let sent = channel.0.lock().fulfil(ticket, message.take()?);
-                match sent {
-                    Ok(receiver) => drop(receiver.inspect(|bell| bell.ring())),
-                    Err(refused) => channel.send(refused.into_inner()),
-                }
+                let message = message.take()?;
+                let sent = channel.with(|exchange| exchange.fulfil(ticket, message));
+                drop(sent.map(|receiver| receiver.inspect(|bell| bell.ring())));
                 None
             }
         }
@@ -192,6 +218,34 @@ fn select(ends: &[End], hasty: bool) -> Option<(usize, Ticket)> {
         }
         if selected.is_some() || hasty {
             return selected;
+        }
+    }
+}
+
+/// As `Select::watch`.
+fn ready(ends: &[End]) -> usize {
+    let bell = Bell::new();
+    loop {
+        let mut watched = Vec::new();
+        let possible = ends.iter().position(|end| {
+            let (sends, channel) = end.channel();
+            let ticket = channel.0.lock().watch(sends, bell.clone());
+            watched.extend(ticket.map(|ticket| (sends, channel, ticket)));
+            ticket.is_none()
+        });
+        let is_told = || {
+            watched
+                .iter()
+                .any(|(sends, channel, ticket)| !channel.0.lock().is_watching(*sends, *ticket))
+        };
+        while possible.is_none() && !is_told() {
+            bell.wait();
+        }
+        for (sends, channel, ticket) in watched {
+            channel.0.lock().end_watch(sends, ticket);
+        }
+        if let Some(index) = possible {
+            return index;
         }
     }
 }
@@ -246,7 +300,7 @@ fn who_is_claimed_by_one_is_not_claimed_by_another() {
         let first = do_one(&ends, false, &mut None).map_or(0, |message| message.0);
         // The other one has not been received, and is still its sender's.
         assert_eq!(a.0.lock().len() + b.0.lock().len(), 0);
-        let other = if first == 1 { b.receive() } else { a.receive() };
+        let other = if first == 1 { b.receive(false) } else { a.receive(false) };
         assert_eq!(first + other.map_or(0, |message| message.0), 3);
         plain.join().unwrap();
         selects.join().unwrap();
@@ -335,7 +389,7 @@ fn what_is_promised_comes_or_is_asked_for_again() {
                     (End::Sender(channel.clone()), Some(Counted(1, dropped.clone())));
                 move || assert!(do_one(&[end], false, &mut message).is_none())
             });
-            assert_eq!(channel.receive().map(|message| message.0), Some(1));
+            assert_eq!(channel.receive(false).map(|message| message.0), Some(1));
             changes_its_mind.join().unwrap();
             sends.join().unwrap();
             assert_eq!(dropped.load(Ordering::SeqCst), 1);
@@ -361,4 +415,93 @@ fn who_selects_is_told_when_the_senders_are_gone() {
         sender.join().unwrap();
         assert_eq!(dropped.load(Ordering::SeqCst), 1);
     });
+}
+
+#[test]
+fn a_message_whose_receiver_gives_up_is_the_next_one_s() {
+    model(3, || {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let channel = Channel::new(0);
+        let cancelled = thread::spawn({
+            let end = End::Receiver(channel.clone());
+            move || {
+                if let Some((_, ticket)) = select(std::slice::from_ref(&end), true) {
+                    end.withdraw(ticket);
+                }
+            }
+        });
+        let sends = thread::spawn({
+            let (end, mut message) =
+                (End::Sender(channel.clone()), Some(Counted(1, dropped.clone())));
+            move || assert!(do_one(&[end], false, &mut message).is_none())
+        });
+        cancelled.join().unwrap();
+        assert_eq!(channel.receive(false).map(|message| message.0), Some(1));
+        sends.join().unwrap();
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn one_who_watches_is_told_of_a_sender_and_receives_unless_another_is_faster() {
+    for capacity in [0, 1] {
+        model(2, move || {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let (a, b) = (Channel::new(capacity), Channel::new(capacity));
+            let sender = thread::spawn({
+                let (b, message) = (b.clone(), Counted(1, dropped.clone()));
+                move || {
+                    b.send(message);
+                    b.lose_senders();
+                }
+            });
+            let faster = thread::spawn({
+                let b = b.clone();
+                move || b.receive(true).map_or(0, |message| message.0)
+            });
+            let ends = [End::Receiver(a), End::Receiver(b.clone())];
+            let mut got = 0;
+            while got == 0 {
+                assert_eq!(ready(&ends), 1);
+                match b.receive(true) {
+                    Some(message) => got = message.0,
+                    // The faster one has it, or has given it up.
+                    None if b.0.lock().can(false) => break,
+                    None => {}
+                }
+            }
+            sender.join().unwrap();
+            assert_eq!((got + faster.join().unwrap(), dropped.load(Ordering::SeqCst)), (1, 1));
+        });
+    }
+}
+
+#[test]
+fn one_who_watches_is_told_of_room_or_of_a_receiver() {
+    for capacity in [0, 1] {
+        model(2, move || {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let channel = Channel::new(capacity);
+            if capacity > 0 {
+                channel.send(Counted(1, dropped.clone()));
+            }
+            let receiver = thread::spawn({
+                let end = End::Receiver(channel.clone());
+                move || do_one(&[end], false, &mut None).map_or(0, |message| message.0)
+            });
+            assert_eq!(ready(&[End::Sender(channel.clone())]), 0);
+            // It is there, and nobody else sends.
+            assert!(
+                channel
+                    .0
+                    .lock()
+                    .send(Counted(1, dropped))
+                    .map(|receiver| {
+                        receiver.inspect(|bell| bell.ring());
+                    })
+                    .is_ok()
+            );
+            assert_eq!(receiver.join().unwrap(), 1);
+        });
+    }
 }

@@ -1,6 +1,7 @@
 //! Child processes and pipes.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{IoSlice, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -87,4 +88,48 @@ fn commands_run_in_many_tasks_at_once() {
         assert_eq!(output.stdout, format!("{number}\n").into_bytes());
         assert_eq!(output.stderr, b"error\n");
     }
+}
+
+/// It can't be told not to block.
+#[test]
+fn a_named_pipe_is_read_and_written_while_others_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // So that neither end waits for the other to be opened.
+    let mut both = File::options().read(true).write(true).open(&path).unwrap();
+    let mut from = File::open(&path).unwrap();
+    let text = while_others_run(
+        move || {
+            let mut text = [0; 5];
+            from.read_exact(&mut text).unwrap();
+            text
+        },
+        {
+            let mut to = both.try_clone().unwrap();
+            move || to.write_all(b"hello").unwrap()
+        },
+    );
+    assert_eq!(&text, b"hello");
+
+    const MUCH: usize = 1 << 20;
+    let mut to = File::options().write(true).open(&path).unwrap();
+    let written = while_others_run(
+        move || {
+            to.write_all(&vec![1; MUCH]).unwrap();
+            let (few, many) = (vec![2; 9], vec![3; MUCH]);
+            to.write_vectored(&[IoSlice::new(&few), IoSlice::new(&few)]).unwrap()
+                + to.write_vectored(&[IoSlice::new(&few), IoSlice::new(&many)]).unwrap()
+        },
+        move || {
+            std::thread::spawn(move || {
+                let mut all = vec![0; 2 * MUCH + 27];
+                both.read_exact(&mut all).unwrap();
+                assert_eq!(all.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 4 * MUCH + 54);
+            })
+            .join()
+            .unwrap();
+        },
+    );
+    assert_eq!(written, MUCH + 27);
 }

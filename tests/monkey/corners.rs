@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::io::{Error, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -238,4 +238,61 @@ fn the_shortest_sleeps_let_others_run() {
         assert!(get(waits), "another task was to run meanwhile");
         get(sets);
     }
+}
+
+/// Has `twice` make a call that blocks on one end of a connection and then another one, in an OS thread
+/// and in a green one, while the other end, from which five bytes came, is reset. Gives what both gave.
+fn when_reset(twice: fn(RawFd) -> [isize; 2]) -> [[isize; 2]; 2] {
+    let connect = || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        here.write_all(b"hello").unwrap();
+        (here, listener.accept().unwrap().0)
+    };
+    let reset = |stream: TcpStream| {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let len = size_of_val(&linger) as libc::socklen_t;
+        let linger = (&raw const linger).cast();
+        let fd = stream.as_raw_fd();
+        assert_eq!(
+            unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger, len) },
+            0
+        );
+    };
+    let (here, there) = connect();
+    let blocks = thread::spawn(move || twice(there.as_raw_fd()));
+    // If that was not enough it was not in the middle of it, which is all the same.
+    thread::sleep(Duration::from_millis(50));
+    reset(here);
+    let theirs = blocks.join().unwrap();
+    let (here, there) = connect();
+    [theirs, while_others_run(move || twice(there.as_raw_fd()), move || reset(here))]
+}
+
+/// Minus errno, if it failed.
+fn gave(done: isize) -> isize {
+    if done < 0 { -(errno() as isize) } else { done }
+}
+
+#[test]
+fn who_waits_for_all_of_it_is_told_of_a_reset_after_what_came_before() {
+    let both = when_reset(|fd| {
+        let mut bytes = [0_u8; 9];
+        [(); 2].map(|()| {
+            gave(unsafe { libc::recv(fd, bytes.as_mut_ptr().cast(), 9, libc::MSG_WAITALL) })
+        })
+    });
+    assert_eq!(both, [[5, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn who_sends_much_is_told_of_a_reset_after_what_was_sent_before() {
+    let both = when_reset(|fd| {
+        let bytes = vec![0_u8; 1 << 24];
+        [(); 2].map(|()| {
+            let flags = libc::MSG_NOSIGNAL;
+            gave(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) }).min(1)
+        })
+    });
+    assert_eq!(both, [[1, -libc::ECONNRESET as isize]; 2]);
 }

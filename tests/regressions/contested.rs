@@ -1,8 +1,10 @@
 //! A listener that OS threads and tasks accept from, and descriptors that are closed while somebody
 //! begins to wait for them: each in a process of its own.
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,7 +14,7 @@ use std::time::Duration;
 use minihuey::{MiniHuey, TaskError, TaskResult, monkey};
 
 use crate::child;
-use crate::support::{LIMIT, moment};
+use crate::support::{LIMIT, moment, until};
 
 /// A listener whose connection was taken from under a task that accepts: an OS thread stays in the
 /// task's call.
@@ -158,6 +160,231 @@ fn closing_a_listener_ends_the_accept_that_an_os_thread_makes_for_a_task() {
         assert_eq!(contest.accepted.recv_timeout(LIMIT).unwrap(), Err(Some(libc::EBADF)));
         std::mem::forget(contest.listener);
     });
+}
+
+#[test]
+fn the_thread_that_accepts_for_a_task_ends_with_it_and_so_does_the_listener() {
+    let name =
+        "contested::the_thread_that_accepts_for_a_task_ends_with_it_and_so_does_the_listener";
+    child::run(name, || {
+        let contest = Contest::new();
+        contest.cancel();
+        contest.huey.join(LIMIT).unwrap();
+        drop((contest.task, contest.huey, contest.listener));
+        // Nobody has connected.
+        until("the address is free", || TcpListener::bind(contest.address).is_ok());
+    });
+}
+
+#[test]
+fn a_thread_that_accepts_for_a_task_leaves_room_for_what_is_offloaded() {
+    let name = "contested::a_thread_that_accepts_for_a_task_leaves_room_for_what_is_offloaded";
+    child::run(name, || {
+        let contest = Contest::new();
+        let offloads = contest.huey.task("offload", || minihuey::offload(|| 7));
+        assert_eq!(offloads.call(()).get_timeout(LIMIT).unwrap(), 7);
+        contest.cancel();
+    });
+}
+
+/// Has a task and somebody else, who can tell how often he did, accept from one listener, and looks
+/// whether other tasks run.
+fn contend(listener: TcpListener, accept_otherwise: impl Fn() + Send + 'static) {
+    let huey = MiniHuey::new("contends");
+    let address = listener.local_addr().unwrap();
+    let (sender, accepted) = mpsc::channel();
+    let others = sender.clone();
+    let accept = huey.task("accept", move || {
+        while listener.accept().is_ok() {
+            others.send(()).unwrap();
+        }
+    });
+    let accepting = accept.call(());
+    thread::spawn(move || {
+        loop {
+            accept_otherwise();
+            sender.send(()).unwrap();
+        }
+    });
+    let runs = huey.task("run", || ());
+    for _ in 0..3_000 {
+        let _stream = TcpStream::connect(address).unwrap();
+        accepted.recv_timeout(LIMIT).unwrap();
+        // One of them was too late for it. Nobody connects before this has run.
+        runs.call(()).get_timeout(LIMIT).unwrap();
+    }
+    assert!(accepting.cancel());
+}
+
+#[test]
+fn a_listener_that_another_process_may_accept_from_does_not_hold_the_worker() {
+    let name =
+        "contested::a_listener_that_another_process_may_accept_from_does_not_hold_the_worker";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let listener = inherited();
+        let fd = listener.as_raw_fd();
+        contend(listener, move || {
+            // As another process would: by a call that nobody here sees.
+            // SAFETY: no memory is involved; the descriptor it gives is closed here.
+            unsafe {
+                let none = std::ptr::null_mut::<u8>();
+                let taken = libc::syscall(libc::SYS_accept4, fd, none, none, 0);
+                assert!(taken >= 0);
+                libc::close(taken as i32);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_listener_that_an_os_thread_has_a_clone_of_does_not_hold_the_worker() {
+    let name = "contested::a_listener_that_an_os_thread_has_a_clone_of_does_not_hold_the_worker";
+    child::run(name, || {
+        monkey::patch_all().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let clone = listener.try_clone().unwrap();
+        contend(listener, move || drop(clone.accept().unwrap()));
+    });
+}
+
+/// Both ends of a pipe with room for one page.
+fn small_pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two descriptors there, which are nobody else's.
+    unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        assert!(libc::fcntl(ends[0], libc::F_SETPIPE_SZ, PAGE as i32) > 0);
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    }
+}
+
+const PAGE: usize = 4096;
+
+/// A pipe can be told not to block, as it can since Linux 6.4.
+fn can_tell(pipe: &impl AsRawFd) -> bool {
+    let part = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    // SAFETY: nothing is read.
+    unsafe { libc::preadv2(pipe.as_raw_fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) == 0 }
+}
+
+/// Waits until the bytes in the pipe are as many as is wanted, and then sometimes longer: so that what
+/// the caller does comes before, within and after what a task does.
+fn wait_about_until(pipe: &impl AsRawFd, round: usize, wanted: fn(usize) -> bool) {
+    let mut bytes: i32 = 0;
+    // SAFETY: there is room for a number.
+    while unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) } == 0
+        && !wanted(bytes as usize)
+    {
+        std::hint::spin_loop();
+    }
+    (0..round * 37 % 4_000).for_each(|_| std::hint::spin_loop());
+}
+
+#[test]
+fn a_pipe_that_others_read_does_not_hold_the_worker() {
+    child::run("contested::a_pipe_that_others_read_does_not_hold_the_worker", || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("reads");
+        let (from, to) = small_pipe();
+        if !can_tell(&from) {
+            return;
+        }
+        let (from, mut to) = (Arc::new(from), File::from(to));
+        let (sender, read) = mpsc::channel();
+        let (its, others) = (from.clone(), sender.clone());
+        let reads = huey.task("read", move || {
+            let mut its = File::from(its.try_clone().unwrap());
+            while its.read(&mut [0]).is_ok_and(|count| count > 0) {
+                others.send(()).unwrap();
+            }
+        });
+        let mut reading = reads.call(());
+        thread::spawn(move || {
+            for round in 0.. {
+                wait_about_until(&from, round, |bytes| bytes > 0);
+                let mut byte = [0_u8];
+                // As another process would: by a call that nobody here sees.
+                // SAFETY: there is room for a byte.
+                if unsafe { libc::syscall(libc::SYS_read, from.as_raw_fd(), &raw mut byte, 1) } <= 0
+                {
+                    return;
+                }
+                sender.send(()).unwrap();
+            }
+        });
+        let runs = huey.task("run", || ());
+        for _ in 0..ROUNDS {
+            to.write_all(b"!").unwrap();
+            read.recv_timeout(LIMIT).unwrap();
+            // One of them was too late for it. Nobody writes before this has run.
+            runs.call(()).get_timeout(LIMIT).unwrap();
+        }
+        drop(to);
+        reading.get_timeout(LIMIT).unwrap();
+    });
+}
+
+#[test]
+fn a_pipe_that_others_write_does_not_hold_the_worker() {
+    child::run("contested::a_pipe_that_others_write_does_not_hold_the_worker", || {
+        monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("writes");
+        let (from, to) = small_pipe();
+        if !can_tell(&from) {
+            return;
+        }
+        let (mut from, to) = (File::from(from), Arc::new(to));
+        let its = to.clone();
+        let writes = huey.task("write", move || {
+            let mut its = File::from(its.try_clone().unwrap());
+            while its.write_all(&[0; PAGE]).is_ok() {}
+        });
+        let mut writing = writes.call(());
+        thread::spawn(move || {
+            for round in 0.. {
+                wait_about_until(&to, round, |bytes| bytes < PAGE);
+                let page = [0_u8; PAGE];
+                // SAFETY: it has that many bytes.
+                if unsafe { libc::syscall(libc::SYS_write, to.as_raw_fd(), &raw const page, PAGE) }
+                    <= 0
+                {
+                    return;
+                }
+            }
+        });
+        let runs = huey.task("run", || ());
+        for _ in 0..ROUNDS {
+            from.read_exact(&mut [0; PAGE]).unwrap();
+            // One of them writes the next, and then it is full. Nobody reads before the task has run.
+            wait_about_until(&from, 0, |bytes| bytes == PAGE);
+            runs.call(()).get_timeout(LIMIT).unwrap();
+        }
+        drop(from);
+        writing.get_timeout(LIMIT).unwrap();
+    });
+}
+
+/// A listener that this process has from another one: it has seen nobody make it listen.
+fn inherited() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let SocketAddr::V4(address) = address else { unreachable!() };
+    let named = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: the address is as long as it says; the descriptor is new and nobody else's.
+    unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        let len = size_of_val(&named) as libc::socklen_t;
+        assert_eq!(libc::bind(fd, (&raw const named).cast(), len), 0);
+        assert_eq!(libc::syscall(libc::SYS_listen, fd, 4096), 0);
+        TcpListener::from_raw_fd(fd)
+    }
 }
 
 #[test]

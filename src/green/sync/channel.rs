@@ -3,8 +3,7 @@
 //!
 //! A message is moved, by way of the stack: put what has more than some KB in a box.
 //!
-//! What differs: of [`Select`] there is no `ready`, and a [`tick`] that is received late does not put
-//! off the next. A message goes to the receiver that has waited longest, room to the sender that has.
+//! What differs: a [`tick`] that is received late does not put off the next. A message goes to the receiver that has waited longest, room to the sender that has.
 //! To wait is a point where a cancelled task unwinds: its message was not sent, and one that it was
 //! just given goes back to the front. A task that waits here keeps its place in its huey's
 //! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run then,
@@ -12,7 +11,7 @@
 //! errors, of a lost connection.
 //!
 //! As with crossbeam, a sender in a `select!` makes its message when it has met a receiver, and that
-//! one waits for it: where the capacity is 0 even `try_recv` does.
+//! one waits for it: where the capacity is 0 even `try_recv` does, and one whose time is over.
 //!
 //! ```
 //! use minihuey::green;
@@ -52,7 +51,9 @@ use super::alarm::Alarm;
 use super::exchange::Exchange;
 use super::select::Case;
 #[doc(inline)]
-pub use super::select::{Select, SelectTimeoutError, SelectedOperation, TrySelectError};
+pub use super::select::{
+    ReadyTimeoutError, Select, SelectTimeoutError, SelectedOperation, TryReadyError, TrySelectError,
+};
 use super::selection::Choice;
 use super::wait_list::Ticket;
 use crate::clock::{deadline, earlier};
@@ -172,9 +173,20 @@ impl<T> Channel<T> {
         })
     }
 
+    /// Gives `f` the exchange, and tells whoever watches it what has become possible.
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Exchange<T, Waiter>) -> R) -> R {
+        let mut exchange = self.exchange.lock();
+        let given = f(&mut exchange);
+        let told = exchange.told();
+        drop(exchange);
+        told.into_iter().for_each(Waiter::wake);
+        given
+    }
+
     fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         overflow::probe_to_wait(size_of::<T>());
-        let receiver = self.exchange.lock().send(value)?;
+        let receiver = self.with(|exchange| exchange.send(value))?;
         if let Some(receiver) = receiver {
             receiver.wake();
         }
@@ -194,34 +206,32 @@ impl<T> Channel<T> {
     fn send_later(&self, value: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         overflow::probe_to_wait(size_of::<T>());
         let (me, waiter) = caller();
-        let mut exchange = self.exchange.lock();
-        let ticket = match exchange.send(value) {
-            Ok(receiver) => {
-                drop(exchange);
+        let sent = self.with(|exchange| match exchange.send(value) {
+            Err(TrySendError::Full(value)) => Ok(exchange.list_sender(value, waiter)),
+            sent => Err(sent),
+        });
+        let ticket = match sent {
+            Ok(ticket) => ticket,
+            Err(Ok(receiver)) => {
                 if let Some(receiver) = receiver {
                     receiver.wake();
                 }
                 return Ok(());
             }
-            Err(TrySendError::Disconnected(value)) => {
-                return Err(SendTimeoutError::Disconnected(value));
-            }
-            Err(TrySendError::Full(value)) => exchange.list_sender(value, waiter),
+            Err(Err(refused)) => return Err(SendTimeoutError::Disconnected(refused.into_inner())),
         };
-        drop(exchange);
         let listed = Offered(self, ticket);
         let is_done = || self.exchange.lock().is_sender_done(ticket);
         // However it ended: what counts is whether the value is still there.
         let _ = block_until(me.as_deref(), deadline, is_done);
         std::mem::forget(listed);
-        let mut exchange = self.exchange.lock();
-        match exchange.end_send(ticket) {
+        self.with(|exchange| match exchange.end_send(ticket) {
             None => Ok(()),
             Some(value) if exchange.has_no_receivers() => {
                 Err(SendTimeoutError::Disconnected(value))
             }
             Some(value) => Err(SendTimeoutError::Timeout(value)),
-        }
+        })
     }
 
     fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -243,7 +253,7 @@ impl<T> Channel<T> {
     fn recv_now(&self) -> Result<T, TryRecvError> {
         overflow::probe_to_wait(size_of::<T>());
         self.look_at_alarm();
-        let (value, sender) = self.exchange.lock().receive()?;
+        let (value, sender) = self.with(Exchange::receive)?;
         if let Some(sender) = sender {
             sender.wake();
         }
@@ -266,39 +276,53 @@ impl<T> Channel<T> {
         let me = Green::current();
         loop {
             self.look_at_alarm();
-            let mut exchange = self.exchange.lock();
-            match exchange.receive() {
-                Ok((value, sender)) => {
-                    drop(exchange);
+            let asked = self.with(|exchange| match exchange.receive() {
+                Err(TryRecvError::Empty) => {
+                    let ticket = exchange.list_receiver(Waiter::of(me.as_ref()));
+                    let sender = exchange.meet(ticket, None);
+                    if sender.is_none() && !waits {
+                        exchange.end_receive(ticket);
+                        return Err(Err(TryRecvError::Empty));
+                    }
+                    Ok((ticket, sender.flatten()))
+                }
+                received => Err(received),
+            });
+            let (ticket, sender) = match asked {
+                Ok(asked) => asked,
+                Err(Ok((value, sender))) => {
                     if let Some(sender) = sender {
                         sender.wake();
                     }
                     return Ok(value);
                 }
-                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Err(TryRecvError::Empty) => {}
-            }
-            let ticket = exchange.list_receiver(Waiter::of(me.as_ref()));
-            let sender = exchange.meet(ticket, None);
-            if sender.is_none() && !waits {
-                exchange.end_receive(ticket);
-                return Err(RecvTimeoutError::Timeout);
-            }
-            drop(exchange);
+                Err(Err(TryRecvError::Disconnected)) => return Err(RecvTimeoutError::Disconnected),
+                Err(Err(TryRecvError::Empty)) => return Err(RecvTimeoutError::Timeout),
+            };
             let listed = Asked(self, ticket);
-            if let Some(sender) = sender.flatten() {
+            if let Some(sender) = sender {
                 sender.wake();
             }
             let is_done = || self.exchange.lock().is_receiver_done(ticket);
-            // However it ended: what counts is whether there is a value.
-            let waited = block_until(me.as_deref(), earlier(deadline, self.due()), is_done);
+            let mut limit = earlier(deadline, self.due());
+            // However it ends: what counts is whether there is a value.
+            let (waited, was_done, value) = loop {
+                let waited = block_until(me.as_deref(), limit, is_done);
+                let ended = self.with(|exchange| {
+                    // Whoever has met it relies on it: its time does not count any more.
+                    let is_relied_on = waited == Waited::TimedOut && exchange.is_promised(ticket);
+                    (!is_relied_on)
+                        .then(|| (exchange.is_receiver_done(ticket), exchange.end_receive(ticket)))
+                });
+                match ended {
+                    Some((was_done, value)) => break (waited, was_done, value),
+                    None => limit = None,
+                }
+            };
             std::mem::forget(listed);
-            let mut exchange = self.exchange.lock();
-            let was_done = exchange.is_receiver_done(ticket);
-            if let Some(value) = exchange.end_receive(ticket) {
+            if let Some(value) = value {
                 return Ok(value);
             }
-            drop(exchange);
             let is_late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
             if !was_done && (waited == Waited::Impossible || is_late()) {
                 return Err(RecvTimeoutError::Timeout);
@@ -309,10 +333,10 @@ impl<T> Channel<T> {
 
     /// A receiver waits no longer. What it was handed goes to the next.
     fn give_up(&self, ticket: Ticket) {
-        let mut exchange = self.exchange.lock();
-        let value = exchange.end_receive(ticket);
-        let next = value.and_then(|value| exchange.put_back(value));
-        drop(exchange);
+        let next = self.with(|exchange| {
+            let value = exchange.end_receive(ticket);
+            value.and_then(|value| exchange.put_back(value))
+        });
         if let Some(next) = next {
             next.wake();
         }
@@ -325,7 +349,7 @@ impl<T> Channel<T> {
             return;
         }
         let message = alarm.lock().take(Instant::now());
-        let receiver = message.and_then(|message| self.exchange.lock().put_back(message));
+        let receiver = message.and_then(|message| self.with(|exchange| exchange.put_back(message)));
         if let Some(receiver) = receiver {
             receiver.wake();
         }
@@ -356,7 +380,7 @@ struct Offered<'a, T>(&'a Channel<T>, Ticket);
 
 impl<T> Drop for Offered<'_, T> {
     fn drop(&mut self) {
-        let value = self.0.exchange.lock().end_send(self.1);
+        let value = self.0.with(|exchange| exchange.end_send(self.1));
         drop(value);
     }
 }
@@ -466,12 +490,7 @@ impl<T> Sender<T> {
     /// Sends for a ticket that was chosen.
     pub(super) fn fulfil(&self, ticket: Ticket, message: T) -> Result<(), SendError<T>> {
         overflow::probe_to_wait(size_of::<T>());
-        let sent = self.0.exchange.lock().fulfil(ticket, message);
-        let receiver = match sent {
-            Ok(receiver) => receiver,
-            Err(TrySendError::Disconnected(message)) => return Err(SendError(message)),
-            Err(TrySendError::Full(message)) => return self.send(message),
-        };
+        let receiver = self.0.with(|exchange| exchange.fulfil(ticket, message))?;
         if let Some(receiver) = receiver {
             receiver.wake();
         }
@@ -485,7 +504,7 @@ impl<T> Case for Sender<T> {
     }
 
     fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
-        self.0.exchange.lock().offer(choice, waits, Waiter::of(me))
+        self.0.with(|exchange| exchange.offer(choice, waits, Waiter::of(me)))
     }
 
     fn is_done(&self, ticket: Ticket) -> bool {
@@ -498,10 +517,27 @@ impl<T> Case for Sender<T> {
 
     fn withdraw(&self, ticket: Ticket) {
         overflow::probe();
-        let next = self.0.exchange.lock().end_offer(ticket);
+        let next = self.0.with(|exchange| exchange.end_offer(ticket));
         if let Some(next) = next {
             next.wake();
         }
+    }
+
+    fn is_possible(&self) -> bool {
+        self.0.exchange.lock().can(true)
+    }
+
+    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket> {
+        self.0.exchange.lock().watch(true, Waiter::of(me))
+    }
+
+    fn is_told(&self, ticket: Ticket) -> bool {
+        !self.0.exchange.lock().is_watching(true, ticket)
+    }
+
+    fn end_watch(&self, ticket: Ticket) {
+        overflow::probe();
+        self.0.exchange.lock().end_watch(true, ticket);
     }
 
     fn due(&self) -> Option<Instant> {
@@ -521,7 +557,7 @@ impl<T> Receiver<T> {
     /// Receives for a ticket that was chosen.
     pub(super) fn take(&self, ticket: Ticket) -> Result<T, RecvError> {
         overflow::probe_to_wait(size_of::<T>());
-        let value = self.0.exchange.lock().end_receive(ticket);
+        let value = self.0.with(|exchange| exchange.end_receive(ticket));
         value.ok_or(RecvError)
     }
 }
@@ -533,7 +569,7 @@ impl<T> Case for Receiver<T> {
 
     fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
         self.0.look_at_alarm();
-        let (ticket, sender) = self.0.exchange.lock().ask(choice, waits, Waiter::of(me));
+        let (ticket, sender) = self.0.with(|exchange| exchange.ask(choice, waits, Waiter::of(me)));
         if let Some(sender) = sender {
             sender.wake();
         }
@@ -551,6 +587,25 @@ impl<T> Case for Receiver<T> {
     fn withdraw(&self, ticket: Ticket) {
         overflow::probe_to_wait(size_of::<T>());
         self.0.give_up(ticket);
+    }
+
+    fn is_possible(&self) -> bool {
+        self.0.look_at_alarm();
+        self.0.exchange.lock().can(false)
+    }
+
+    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket> {
+        self.0.look_at_alarm();
+        self.0.exchange.lock().watch(false, Waiter::of(me))
+    }
+
+    fn is_told(&self, ticket: Ticket) -> bool {
+        !self.0.exchange.lock().is_watching(false, ticket)
+    }
+
+    fn end_watch(&self, ticket: Ticket) {
+        overflow::probe();
+        self.0.exchange.lock().end_watch(false, ticket);
     }
 
     fn due(&self) -> Option<Instant> {
@@ -624,13 +679,13 @@ end!(Receiver, receivers, lose_receivers, "Receiver");
 impl<T> Channel<T> {
     fn lose_senders(&self) {
         overflow::probe();
-        let receivers = self.exchange.lock().lose_senders();
+        let receivers = self.with(Exchange::lose_senders);
         receivers.into_iter().for_each(Waiter::wake);
     }
 
     fn lose_receivers(&self) {
         overflow::probe();
-        let (messages, senders) = self.exchange.lock().lose_receivers();
+        let (messages, senders) = self.with(Exchange::lose_receivers);
         senders.into_iter().for_each(Waiter::wake);
         drop(messages);
     }

@@ -24,11 +24,16 @@
 //!   a receiver:  listed ──meets a sender that selects──▶ promised ──fulfil──▶ handed a value
 //!                                                           └──end_offer──▶ off the list, asks again
 //! ```
-//! A promised receiver may give up. Then the sender's value is sent as any other.
+//! A promised receiver waits on though its time is over, because the sender relies on it. It may still
+//! give up, if it is cancelled. Then the sender's value is put into the queue, be that full, as if that
+//! one had been handed it and put it back.
+//!
+//! Who only wants to know when something is possible (`ready`) *watches* an end, and claims nothing.
+//! Whoever changed anything has all those told who wait for what is possible then.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crossbeam_channel::{TryRecvError, TrySendError};
+use crossbeam_channel::{SendError, TryRecvError, TrySendError};
 
 use super::selection::{Choice, claim_pair};
 use super::wait_list::{Look, Ticket, WaitList};
@@ -45,6 +50,8 @@ pub(crate) struct Exchange<T, W> {
     handed: BTreeMap<Ticket, Box<T>>,
     /// For senders who were chosen, and have not come yet.
     granted: BTreeMap<Ticket, Grant>,
+    /// Who wants to know when something can be received, and who, when something can be sent.
+    watching: [WaitList<W>; 2],
     no_senders: bool,
     no_receivers: bool,
 }
@@ -94,6 +101,7 @@ impl<T, W> Exchange<T, W> {
             receivers: WaitList::new(),
             handed: BTreeMap::new(),
             granted: BTreeMap::new(),
+            watching: [WaitList::new(), WaitList::new()],
             no_senders: false,
             no_receivers: false,
         }
@@ -250,24 +258,27 @@ impl<T, W> Exchange<T, W> {
         }
     }
 
-    /// A sender who was chosen has made its value. As `send`; but Full only if the receiver that it
-    /// was granted gave up, or its room was taken by a value that came back.
-    pub(crate) fn fulfil(
-        &mut self,
-        ticket: Ticket,
-        value: T,
-    ) -> Result<Option<W>, TrySendError<T>> {
-        match self.granted.remove(&ticket) {
+    /// A sender who was chosen has made its value. As `send`, but never Full.
+    pub(crate) fn fulfil(&mut self, ticket: Ticket, value: T) -> Result<Option<W>, SendError<T>> {
+        let grant = self.granted.remove(&ticket);
+        match grant {
             Some(Grant::Receiver(receiver)) if let Some(ask) = self.receivers.remove(receiver) => {
                 self.handed.insert(receiver, Box::new(value));
-                Ok(Some(ask.waiter))
+                return Ok(Some(ask.waiter));
             }
-            Some(Grant::Room) => {
-                self.reserved -= 1;
-                self.send(value)
-            }
-            _ => self.send(value),
+            Some(Grant::Room) => self.reserved -= 1,
+            _ => {}
         }
+        if self.no_receivers {
+            return Err(SendError(value));
+        }
+        Ok(match self.hand(value) {
+            Ok(receiver) => Some(receiver),
+            Err(value) => {
+                self.queue.push_back(value);
+                None
+            }
+        })
     }
 
     /// A sender, chosen or not, sends nothing after all. Gives who is to be woken.
@@ -341,6 +352,11 @@ impl<T, W> Exchange<T, W> {
         !self.receivers.contains(ticket)
     }
 
+    /// It waits for a sender that has yet to make its value.
+    pub(crate) fn is_promised(&self, ticket: Ticket) -> bool {
+        self.receivers.get(ticket).is_some_and(|ask| ask.promised)
+    }
+
     /// A receiver who was chosen, and is done, has a value, or is to be told that there are no senders.
     pub(crate) fn is_handed(&self, ticket: Ticket) -> bool {
         self.no_senders || self.handed.contains_key(&ticket)
@@ -385,5 +401,49 @@ impl<T, W> Exchange<T, W> {
             told.extend(offer.waiter.take());
         }
         (std::mem::take(&mut self.queue), told)
+    }
+
+    /// Something can be sent, or received, at once, be it because there is nobody at the other end.
+    pub(crate) fn can(&self, send: bool) -> bool {
+        let is_open = |choice: Option<&Choice>| choice.is_none_or(Choice::is_open);
+        if send {
+            let receives = |ask: &Ask<W>| !ask.promised && is_open(ask.choice.as_ref());
+            self.no_receivers || !self.is_full() || self.receivers.iter().any(receives)
+        } else {
+            let sends = |offer: &Offer<T, W>| is_open(offer.choice());
+            self.no_senders || !self.queue.is_empty() || self.senders.iter().any(sends)
+        }
+    }
+
+    /// Has `waiter` told when something can be sent, or received. `None`: now.
+    pub(crate) fn watch(&mut self, send: bool, waiter: W) -> Option<Ticket> {
+        (!self.can(send)).then(|| self.watching[usize::from(send)].push(waiter))
+    }
+
+    /// Gives false if it was told.
+    pub(crate) fn is_watching(&self, send: bool, ticket: Ticket) -> bool {
+        self.watching[usize::from(send)].contains(ticket)
+    }
+
+    pub(crate) fn end_watch(&mut self, send: bool, ticket: Ticket) {
+        self.watching[usize::from(send)].remove(ticket);
+    }
+
+    /// To be called after anything else was. Gives who is to be woken, because they watch.
+    #[inline]
+    #[must_use]
+    pub(crate) fn told(&mut self) -> Vec<W> {
+        if self.watching.iter().all(WaitList::is_empty) { Vec::new() } else { self.tell() }
+    }
+
+    #[cold]
+    fn tell(&mut self) -> Vec<W> {
+        let mut told = Vec::new();
+        for send in [false, true] {
+            if !self.watching[usize::from(send)].is_empty() && self.can(send) {
+                told.extend(self.watching[usize::from(send)].drain());
+            }
+        }
+        told
     }
 }

@@ -10,12 +10,15 @@
 //!                                                    ▼                       ▼
 //!                                             withdraw from all      SelectedOperation
 //! ```
-//! What was claimed is gone again if a sender was granted a receiver that gives up before the sender
-//! runs, or a receiver was promised a message by a sender that gives up before it sends it.
+//! What was claimed is gone again if a sender was granted a receiver that is cancelled before the sender
+//! runs, or a receiver was promised a message by a sender that gives up before it sends it. One that is
+//! claimed waits on though its time is over: the other one relies on it.
 //!
 //! A claim is all that others do. Whatever they hand, grant or promise is kept in the channel under
 //! the ticket, so that leaving is the same at every moment, by a time-out, by unwinding or by dropping
 //! a [`SelectedOperation`]: withdraw the ticket, and what is kept for it goes to the next.
+//!
+//! `ready` claims nothing and is claimed by nobody: it watches the channels.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,7 +33,7 @@ use super::wait_list::Ticket;
 use crate::clock::{deadline, earlier};
 
 #[doc(no_inline)]
-pub use crossbeam_channel::{SelectTimeoutError, TrySelectError};
+pub use crossbeam_channel::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
 
 /// One end of a channel, as one of several cases. Both ends keep what is theirs under a ticket.
 pub(super) trait Case {
@@ -49,6 +52,16 @@ pub(super) trait Case {
 
     /// Gives up, whatever it has.
     fn withdraw(&self, ticket: Ticket);
+
+    /// It is possible now.
+    fn is_possible(&self) -> bool;
+
+    /// Has `me` told when it is possible. `None`: it is now.
+    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket>;
+
+    fn is_told(&self, ticket: Ticket) -> bool;
+
+    fn end_watch(&self, ticket: Ticket);
 
     /// When it becomes possible of itself.
     fn due(&self) -> Option<Instant>;
@@ -82,7 +95,9 @@ pub(super) trait Case {
 /// An operation is possible if it need not wait, be it because the other end is gone: then it gives
 /// its error. Among several that are possible, each has its turn.
 ///
-/// What differs from crossbeam's: there is no `ready`; dropping a [`SelectedOperation`] is allowed.
+/// To wait without doing anything yet there is [`ready`](Select::ready).
+///
+/// What differs from crossbeam's: dropping a [`SelectedOperation`] is allowed.
 #[derive(Clone, Default)]
 pub struct Select<'a> {
     /// None: removed.
@@ -192,6 +207,132 @@ impl<'a> Select<'a> {
         self.run(Some(end), true).map_err(|_| SelectTimeoutError)
     }
 
+    /// Gives the index of an operation that is possible now.
+    ///
+    /// # Errors
+    /// [`TryReadyError`] if none is.
+    ///
+    /// ```
+    /// use minihuey::sync::{Select, channel::bounded};
+    ///
+    /// let (sender, receiver) = bounded(1);
+    /// let mut select = Select::new();
+    /// let recv = select.recv(&receiver);
+    /// let send = select.send(&sender);
+    /// assert_eq!(select.try_ready(), Ok(send));
+    /// sender.send("hello")?;
+    /// assert_eq!(select.try_ready(), Ok(recv));
+    /// # Ok::<(), minihuey::sync::channel::SendError<&str>>(())
+    /// ```
+    pub fn try_ready(&mut self) -> Result<usize, TryReadyError> {
+        self.watch(None, false).map_err(|_| TryReadyError)
+    }
+
+    /// Waits until an operation is possible, and gives its index. It does nothing with the channels:
+    /// others may be faster to do it, so try it, and wait again if that fails. And two who wait so, one
+    /// to send and one to receive, don't meet where the capacity is 0.
+    ///
+    /// Without operations it gives `usize::MAX` at once. In a destructor while a panic unwinds a green
+    /// thread, it gives the index of one that is not possible if none becomes so within 10 ms.
+    ///
+    /// ```
+    /// use minihuey::{green, sync::{Select, channel::unbounded}};
+    ///
+    /// let (senders, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| unbounded::<u32>()).unzip();
+    /// let sender = senders[1].clone();
+    /// let task = green::spawn(move || sender.send(7));
+    ///
+    /// let mut select = Select::new();
+    /// for receiver in &receivers {
+    ///     select.recv(receiver);
+    /// }
+    /// let message = loop {
+    ///     let index = select.ready();
+    ///     if let Ok(message) = receivers[index].try_recv() {
+    ///         break message;
+    ///     }
+    /// };
+    /// assert_eq!(message, 7);
+    /// # task.join().unwrap().unwrap();
+    /// ```
+    pub fn ready(&mut self) -> usize {
+        if self.cases().next().is_none() {
+            return usize::MAX;
+        }
+        self.watch(None, true).unwrap_or_else(|first| first)
+    }
+
+    /// As [`ready`](Select::ready), waiting for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`ReadyTimeoutError`] if no operation became possible. Without operations: when the time is
+    /// over.
+    ///
+    /// ```
+    /// use minihuey::sync::{Select, channel::bounded};
+    /// use std::time::Duration;
+    ///
+    /// let (sender, _receiver) = bounded::<u32>(0);
+    /// let mut select = Select::new();
+    /// select.send(&sender);
+    /// assert!(select.ready_timeout(Duration::from_millis(5)).is_err());
+    /// ```
+    pub fn ready_timeout(&mut self, timeout: Duration) -> Result<usize, ReadyTimeoutError> {
+        self.watch(deadline(timeout), true).map_err(|_| ReadyTimeoutError)
+    }
+
+    /// As [`ready`](Select::ready), waiting until `end`.
+    ///
+    /// # Errors
+    /// As [`ready_timeout`](Select::ready_timeout).
+    ///
+    /// ```
+    /// use minihuey::sync::{Select, channel::after};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let soon = after(Duration::from_millis(5));
+    /// let mut select = Select::new();
+    /// let recv = select.recv(&soon);
+    /// assert_eq!(select.ready_deadline(Instant::now() + Duration::from_secs(60))?, recv);
+    /// # Ok::<(), minihuey::sync::channel::ReadyTimeoutError>(())
+    /// ```
+    pub fn ready_deadline(&mut self, end: Instant) -> Result<usize, ReadyTimeoutError> {
+        self.watch(Some(end), true).map_err(|_| ReadyTimeoutError)
+    }
+
+    /// In which they are tried.
+    fn order(&self) -> impl Iterator<Item = (usize, &'a dyn Case)> + Clone {
+        let turn = if self.is_biased { 0 } else { random_below(self.cases.len()) };
+        let (last, first) = (self.cases(), self.cases());
+        first.filter(move |case| case.0 >= turn).chain(last.filter(move |case| case.0 < turn))
+    }
+
+    /// If none became possible, gives the index of one.
+    fn watch(&self, deadline: Option<Instant>, waits: bool) -> Result<usize, usize> {
+        self.cases().for_each(|(_, case)| case.probe());
+        let me = Green::current();
+        let order = self.order();
+        let mut is_over = !waits;
+        loop {
+            if let Some((index, _)) = order.clone().find(|(_, case)| case.is_possible()) {
+                return Ok(index);
+            }
+            if is_over {
+                return Err(order.clone().next().map_or(usize::MAX, |case| case.0));
+            }
+            let mut watched = Watched(Vec::new());
+            for (index, case) in order.clone() {
+                let Some(ticket) = case.watch(me.as_ref()) else { return Ok(index) };
+                watched.0.push((case, ticket));
+            }
+            let due = self.cases().filter_map(|(_, case)| case.due()).min();
+            let waited = block_until(me.as_deref(), earlier(deadline, due), || watched.is_told());
+            // Somebody else may have been faster. One that became possible as time passed counts.
+            is_over = waited == Waited::Impossible
+                || deadline.is_some_and(|deadline| deadline <= Instant::now());
+        }
+    }
+
     /// All that are left, with their indexes.
     fn cases(&self) -> impl Iterator<Item = (usize, &'a dyn Case)> + Clone {
         self.cases.iter().enumerate().filter_map(|(index, case)| Some((index, (*case)?)))
@@ -201,14 +342,12 @@ impl<'a> Select<'a> {
     fn run(&self, deadline: Option<Instant>, waits: bool) -> Result<SelectedOperation<'a>, usize> {
         self.cases().for_each(|(_, case)| case.probe());
         let me = Green::current();
-        let turn = if self.is_biased { 0 } else { random_below(self.cases.len()) };
-        let (last, first) = (self.cases(), self.cases());
-        let order = first.filter(|case| case.0 >= turn).chain(last.filter(|case| case.0 < turn));
+        let order = self.order();
         loop {
             let mut listed = Listed { selection: Selection::new(), cases: Vec::new() };
             if !listed.attempt(order.clone(), false, me.as_ref()) {
                 if !waits {
-                    return Err(turn);
+                    return Err(usize::MAX);
                 }
                 listed.attempt(order.clone(), true, me.as_ref());
             }
@@ -231,6 +370,21 @@ impl<'a> Select<'a> {
 impl fmt::Debug for Select<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Select { .. }")
+    }
+}
+
+/// Where one who is not to do anything is told that something is possible.
+struct Watched<'a>(Vec<(&'a dyn Case, Ticket)>);
+
+impl Watched<'_> {
+    fn is_told(&self) -> bool {
+        self.0.iter().any(|(case, ticket)| case.is_told(*ticket))
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(case, ticket)| case.end_watch(*ticket));
     }
 }
 
@@ -270,8 +424,9 @@ impl<'a> Listed<'a> {
     fn block(&self, deadline: Option<Instant>, me: Option<&Green>) -> Waited {
         let due = self.cases.iter().filter_map(|(_, case, _)| case.due()).min();
         let waited = block_until(me, earlier(deadline, due), || self.is_done());
-        match self.selection.claimed() {
-            Some(_) if waited == Waited::TimedOut => block_until(me, deadline, || self.is_done()),
+        // Closed, so that it is not claimed as it leaves.
+        match self.selection.close() {
+            Some(_) if waited == Waited::TimedOut => block_until(me, None, || self.is_done()),
             _ => waited,
         }
     }
@@ -314,9 +469,9 @@ impl SelectedOperation<'_> {
 
     /// Sends `message`, by the sender that was selected.
     ///
-    /// It does not wait, with an exception: where the capacity is 0 and the receiver gives up
-    /// between the selection and this, it waits for the next. With any other sender than the one that
-    /// was selected it does what [`Sender::send`] does, and the operation is dropped.
+    /// It does not wait. If the receiver that it has met is cancelled meanwhile, the message is in the
+    /// channel for the next one, even where the capacity is 0. With any other sender than the one
+    /// that was selected it does what [`Sender::send`] does, and the operation is dropped.
     ///
     /// # Errors
     /// [`SendError`], with the message, if all receivers are gone.

@@ -83,6 +83,10 @@ impl<E> WaitList<E> {
         self.entries.contains_key(&ticket)
     }
 
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&E> {
+        self.entries.get(&ticket)
+    }
+
     pub(crate) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut E> {
         self.entries.get_mut(&ticket)
     }
@@ -93,6 +97,10 @@ impl<E> WaitList<E> {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &E> {
+        self.entries.values()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
