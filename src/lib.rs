@@ -219,7 +219,7 @@ pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};
 #[doc(inline)]
 pub use minihuey_macros::{crontab, task};
-pub use periodic::{Overlap, Period};
+pub use periodic::{IntoPeriod, Overlap, Period};
 pub use result::{TaskId, TaskResult};
 pub use task::{Ending, TaskFn};
 

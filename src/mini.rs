@@ -12,7 +12,7 @@ use crate::engine::{Abandoned, Engine, Settings, Stats, WhenFull};
 use crate::error::Error;
 use crate::green::Mutex;
 use crate::green::TaskMeta;
-use crate::periodic::{Period, Row};
+use crate::periodic::{IntoPeriod, Row};
 use crate::task::{Ending, TaskFn};
 
 /// Runs tasks in green threads of this process, now, later or again and again.
@@ -98,13 +98,13 @@ impl MiniHuey {
         Task::fallible(self.engine.clone(), name, f)
     }
 
-    /// Has a closure run again and again, by a crontab or a predicate: see [`Period`]. It runs
+    /// Has a closure run again and again, by a crontab or a predicate: see [`Period`](crate::Period). It runs
     /// while the scheduler does, for the first time at the first moment after the start that the
     /// period names.
     pub fn periodic_task<R: Ending>(
         &self,
         name: &str,
-        period: impl Into<Period>,
+        period: impl IntoPeriod,
         f: impl Fn() -> R + Send + Sync + 'static,
     ) {
         if self.engine.take_name(name).is_ok() {
