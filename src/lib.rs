@@ -145,6 +145,12 @@
 //!
 //! Arguments and values are never logged. Error and panic texts are, as the task gave them.
 //!
+//! The crates underneath log, too, with targets of their own. `may` tells at info what it was set
+//! to when the first task is called (`may::config`: "set workers=1"; `may::io::sys::select`: "add fd
+//! to epoll select"), and at trace each wake of a worker; `generator` tells of errors only. To hear
+//! of tasks alone, have your logger pass these from warn on: for env_logger
+//! `RUST_LOG=info,may=warn,generator=warn`.
+//!
 //! # Features
 //!
 //! - `monkey` (off): [`monkey::patch_all`](https://docs.rs/minihuey/latest/minihuey/monkey) makes ordinary blocking calls, of std and of
