@@ -76,6 +76,17 @@ mutate "inbox: the flag is cleared after the lock" src/green/inbox.rs \
 mutate "hub: no look at the mail after arming" src/green/inbox.rs \
     's/!self.has_mail\(\)/true/' loom no_letter_is_left
 
+hub=src/green/hub.rs
+mutate "starved: tasks that keep each other busy seldom let the hub have its turn" $hub \
+    's/TURN_EVERY: Duration = Duration::from_micros\(200\)/TURN_EVERY: Duration = Duration::from_millis(500)/' \
+    it tasks_that_keep_each_other_busy
+mutate "starved: a pool that is full of work seldom lets the hub have its turn" $hub \
+    's/TURN_EVERY: Duration = Duration::from_micros\(200\)/TURN_EVERY: Duration = Duration::from_millis(500)/' \
+    it a_thread_that_saturates
+mutate "starved: what may itself serves seldom gets a chance" $hub \
+    's/SELECT_EVERY: Duration = Duration::from_millis\(10\)/SELECT_EVERY: Duration = Duration::from_millis(500)/' \
+    it tasks_that_keep_each_other_busy
+
 mutate "called: call does not release" src/green/called.rs \
     's/self.called.store\(true, Ordering::Release\)/self.called.store(true, Ordering::Relaxed)/' \
     loom who_is_called
