@@ -77,6 +77,9 @@ mutate "hub: no look at the mail after arming" src/green/inbox.rs \
     's/!self.has_mail\(\)/true/' loom no_letter_is_left
 
 hub=src/green/hub.rs
+mutate "watchdog: it is not seen that somebody else runs" $hub \
+    's/ticks: self.ticks.load\(Ordering::Relaxed\),\s+last_look: self.last_look.load\(Ordering::Relaxed\)/ticks: 0, last_look: 0/' \
+    watchdog nobody_is_named
 mutate "starved: tasks that keep each other busy seldom let the hub have its turn" $hub \
     's/TURN_EVERY: Duration = Duration::from_micros\(200\)/TURN_EVERY: Duration = Duration::from_millis(500)/' \
     it tasks_that_keep_each_other_busy
