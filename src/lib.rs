@@ -176,8 +176,9 @@
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · interrupt · poller;
 //!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
-//!                   exchange · alarm;
-//!                   on OS threads: offload · threads · lane · watchdog · watch · activity
+//!                   meeting · exchange · alarm;
+//!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·
+//!                   activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

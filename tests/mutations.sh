@@ -118,6 +118,15 @@ mutate "block: any wake is taken for one's own" tests/loom/values.rs \
     's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
     loom a_wait_whose_time
 
+mutate "watchdog: no second look" src/green/doze.rs \
+    's/let found = look\(\)\?;/let found = None?;/' loom a_worker_that_begins
+mutate "watchdog: it dozes before it says so" src/green/doze.rs \
+    's/    dozes.store\(true, Ordering::SeqCst\);\s+let found = look\(\)\?;/    let found = look();\n    dozes.store(true, Ordering::SeqCst);\n    let found = found?;/' \
+    loom a_worker_that_begins
+mutate "barrier: looked at and entered under two locks" src/green/sync/meeting.rs \
+    's/(there.len\(\) \+ 1 < self.size \{)/$1\n                drop(there);\n                let mut there = self.there.lock();/' \
+    loom who_meets
+
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \
     's/self.crews\[crew\].idle.push\(me.clone\(\)\);/let _ = me;/' loom $backlog

@@ -10,8 +10,10 @@ mod calls;
 mod channels;
 mod counted;
 mod descriptors;
+mod dozes;
 mod hub;
 mod locks;
+mod meetings;
 mod offloaded;
 mod owners;
 mod pool;
@@ -79,6 +81,8 @@ mod states;
 mod backlog;
 #[path = "../../src/green/called.rs"]
 mod called;
+#[path = "../../src/green/doze.rs"]
+mod doze;
 #[path = "../../src/green/inbox.rs"]
 mod inbox;
 #[allow(dead_code)]
@@ -116,6 +120,9 @@ mod arena {
 #[allow(dead_code)]
 #[path = "../../src/green/sync/exchange.rs"]
 mod exchange;
+#[allow(dead_code)]
+#[path = "../../src/green/sync/meeting.rs"]
+mod meeting;
 #[allow(dead_code)]
 #[path = "../../src/green/sync/permits.rs"]
 mod permits;
