@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Breaks the library in one place after another, in a copy, and expects the test that is there for it
-# to fail. With an argument: only those mutations whose name contains it. Takes some five minutes.
+# to fail. With an argument: only those mutations whose name contains it. Takes some eight minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
