@@ -135,16 +135,20 @@ pub struct Stats {
     pub worst_lateness: Duration,
 }
 
+/// The problems of the huey with this name, as one text; None if there are none.
+fn all(name: &str, problems: &[String]) -> Option<String> {
+    (!problems.is_empty()).then(|| format!("{name:?}: {}", problems.join("; ")))
+}
+
 impl Engine {
     pub(crate) fn new(name: String, settings: Settings) -> Engine {
-        let problems: Vec<_> =
-            settings.problems().iter().map(|problem| format!("{name:?}: {problem}")).collect();
-        problems.iter().for_each(|problem| log::error!("{problem}"));
+        let problems = settings.problems();
+        problems.iter().for_each(|problem| log::error!("{name:?}: {problem}"));
         Engine {
             scheduler: Scheduler::new(name.clone(), settings.clock.clone(), settings.interval),
+            wrong_settings: all(&name, &problems),
             name,
             settings,
-            wrong_settings: (!problems.is_empty()).then(|| problems.join("; ")),
             problems: Mutex::new(problems),
             names: Mutex::default(),
             pool: OnceLock::new(),
@@ -156,8 +160,7 @@ impl Engine {
     /// Everything that is wrong, as one error.
     pub(crate) fn check(&self) -> Result<(), Error> {
         probe();
-        let problems = self.problems.lock();
-        if problems.is_empty() { Ok(()) } else { Err(Error::Misconfigured(problems.join("; "))) }
+        all(&self.name, &self.problems.lock()).map_or(Ok(()), |all| Err(Error::Misconfigured(all)))
     }
 
     /// Takes a name, which must be new.
@@ -176,11 +179,11 @@ impl Engine {
     /// Notes that a declaration is wrong, and gives what calls of that task are refused with.
     pub(crate) fn refuse(&self, problem: &str) -> Rejection {
         probe();
-        let problem = format!("{:?}: {problem}", self.name);
-        log::error!("{problem}");
+        let named = format!("{:?}: {problem}", self.name);
+        log::error!("{named}");
         probe();
-        self.problems.lock().push(problem.clone());
-        Reason::Misconfigured(problem).into()
+        self.problems.lock().push(problem.to_owned());
+        Reason::Misconfigured(named).into()
     }
 
     #[inline]

@@ -145,6 +145,12 @@
 //!
 //! Arguments and values are never logged. Error and panic texts are, as the task gave them.
 //!
+//! The crates underneath log, too, with targets of their own. `may` tells at info what it was set
+//! to when the first task is called (`may::config`: "set workers=1"; `may::io::sys::select`: "add fd
+//! to epoll select"), and at trace each wake of a worker; `generator` tells of errors only. To hear
+//! of tasks alone, have your logger pass these from warn on: for env_logger
+//! `RUST_LOG=info,may=warn,generator=warn`.
+//!
 //! # Features
 //!
 //! - `monkey` (off): [`monkey::patch_all`](https://docs.rs/minihuey/latest/minihuey/monkey) makes ordinary blocking calls, of std and of
@@ -170,8 +176,9 @@
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
 //!                   lobby · interrupt · poller;
 //!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
-//!                   exchange · alarm;
-//!                   on OS threads: offload · threads · lane · watchdog · watch · activity
+//!                   meeting · exchange · alarm;
+//!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·
+//!                   activity
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```
@@ -179,6 +186,11 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+// Where the calls can't be patched, what they are made of is not used.
+#![cfg_attr(
+    all(feature = "monkey", not(all(target_os = "linux", target_env = "gnu"))),
+    allow(dead_code, unused_imports)
+)]
 
 mod clock;
 mod closure;
@@ -219,7 +231,7 @@ pub use group::{AsCompleted, Completed, Group, group};
 pub use mini::{Builder, MiniHuey};
 #[doc(inline)]
 pub use minihuey_macros::{crontab, task};
-pub use periodic::{Overlap, Period};
+pub use periodic::{IntoPeriod, Overlap, Period};
 pub use result::{TaskId, TaskResult};
 pub use task::{Ending, TaskFn};
 

@@ -45,6 +45,20 @@ pub enum Overlap {
     Queue,
 }
 
+/// What [`MiniHuey::periodic_task`](crate::MiniHuey::periodic_task) takes: whatever becomes a
+/// [`Period`]. For those who give it something else, a trait with words of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say when a periodic task runs",
+    label = "expected a crontab, a predicate or a `Period`",
+    note = "a crontab is written `crontab!(\"0 4 * * *\")`, or `\"0 4 * * *\".parse::<Crontab>()?` if \
+            the text is known only when the program runs; a predicate is a closure \
+            `|now: &DateTime<Local>| …` that gives a `bool` and is `Send + Sync + 'static`"
+)]
+pub trait IntoPeriod: Into<Period> {}
+
+#[diagnostic::do_not_recommend]
+impl<P: Into<Period>> IntoPeriod for P {}
+
 impl From<Crontab> for Period {
     fn from(crontab: Crontab) -> Period {
         Period { when: When::Crontab(crontab), overlap: Overlap::default() }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Breaks the library in one place after another, in a copy, and expects the test that is there for it
-# to fail. With an argument: only those mutations whose name contains it. Takes some five minutes.
+# to fail. With an argument: only those mutations whose name contains it. Takes some eight minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -76,6 +76,20 @@ mutate "inbox: the flag is cleared after the lock" src/green/inbox.rs \
 mutate "hub: no look at the mail after arming" src/green/inbox.rs \
     's/!self.has_mail\(\)/true/' loom no_letter_is_left
 
+hub=src/green/hub.rs
+mutate "watchdog: it is not seen that somebody else runs" $hub \
+    's/ticks: self.ticks.load\(Ordering::Relaxed\),\s+last_look: self.last_look.load\(Ordering::Relaxed\)/ticks: 0, last_look: 0/' \
+    watchdog nobody_is_named
+mutate "starved: tasks that keep each other busy seldom let the hub have its turn" $hub \
+    's/TURN_EVERY: Duration = Duration::from_micros\(200\)/TURN_EVERY: Duration = Duration::from_millis(500)/' \
+    it tasks_that_keep_each_other_busy
+mutate "starved: a pool that is full of work seldom lets the hub have its turn" $hub \
+    's/TURN_EVERY: Duration = Duration::from_micros\(200\)/TURN_EVERY: Duration = Duration::from_millis(500)/' \
+    it a_thread_that_saturates
+mutate "starved: what may itself serves seldom gets a chance" $hub \
+    's/SELECT_EVERY: Duration = Duration::from_millis\(10\)/SELECT_EVERY: Duration = Duration::from_millis(500)/' \
+    it tasks_that_keep_each_other_busy
+
 mutate "called: call does not release" src/green/called.rs \
     's/self.called.store\(true, Ordering::Release\)/self.called.store(true, Ordering::Relaxed)/' \
     loom who_is_called
@@ -115,6 +129,14 @@ mutate "door: what others wait for is taken" $door \
     loom what_is_laid_down
 mutate "door: who begins to wait while it is closed is not looked for" tests/loom/doors.rs \
     's/(Some may have come in between.)\s+self.tell_those_who_wait\(\);/$1/' loom who_waits_is_told
+mutate "watchdog: no second look" src/green/doze.rs \
+    's/let found = look\(\)\?;/let found = None?;/' loom a_worker_that_begins
+mutate "watchdog: it dozes before it says so" src/green/doze.rs \
+    's/    dozes.store\(true, Ordering::SeqCst\);\s+let found = look\(\)\?;/    let found = look();\n    dozes.store(true, Ordering::SeqCst);\n    let found = found?;/' \
+    loom a_worker_that_begins
+mutate "barrier: looked at and entered under two locks" src/green/sync/meeting.rs \
+    's/(there.len\(\) \+ 1 < self.size \{)/$1\n                drop(there);\n                let mut there = self.there.lock();/' \
+    loom who_meets
 
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \

@@ -7,7 +7,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, LitStr, Path, Token, parenthesized, token};
 
-use crate::crontab::Crontab;
+use crate::crontab::{Crontab, NAMES};
 
 /// The huey and the options.
 pub struct Args {
@@ -63,28 +63,32 @@ impl Parse for Args {
             if input.is_empty() {
                 break;
             }
-            let option = input.call(Ident::parse_any)?;
+            let option = parse_option(input)?;
             let was_there = match option.to_string().as_str() {
-                "crontab" => args.period.replace(crontab(input, Crontab::parse)?).is_some(),
-                "cron" => args.period.replace(crontab(input, Crontab::parse_six)?).is_some(),
-                "when" => {
-                    input.parse::<Token![=]>()?;
-                    let predicate = Path::parse_mod_style(input)?;
-                    args.period.replace(Period::When(predicate)).is_some()
-                }
+                "crontab" | "cron" => args.period.replace(crontab(input, &option)?).is_some(),
+                "when" => args.period.replace(parse_when(input, &option)?).is_some(),
                 "overlap" => {
                     overlap_at = option.span();
-                    args.overlap.replace(parse_overlap(input)?).is_some()
+                    args.overlap.replace(parse_overlap(input, &option)?).is_some()
                 }
-                "name" => args.name.replace(parse_name(input)?).is_some(),
-                "offload" => std::mem::replace(&mut args.offload, true),
-                "timeout" => args.timeout.replace(parse_timeout(input)?).is_some(),
+                "name" => args.name.replace(parse_name(input, &option)?).is_some(),
+                "offload" => {
+                    if !(input.is_empty() || input.peek(Token![,])) {
+                        return Err(input.error("offload stands alone: it takes no value"));
+                    }
+                    std::mem::replace(&mut args.offload, true)
+                }
+                "timeout" => args.timeout.replace(parse_timeout(input, &option)?).is_some(),
                 "stack_size" => {
                     stack_at = option.span();
-                    args.stack_size.replace(parse_stack_size(input)?).is_some()
+                    args.stack_size.replace(parse_stack_size(input, &option)?).is_some()
                 }
-                _ => {
-                    let message = format!("#[task] has no option `{option}`; it has {OPTIONS}");
+                name => {
+                    let message = if name == "tz" || NAMES.contains(&name) {
+                        format!("`{option}` is a crontab's: write crontab({option} = …)")
+                    } else {
+                        format!("#[task] has no option `{option}`; it has {OPTIONS}")
+                    };
                     return Err(syn::Error::new(option.span(), message));
                 }
             };
@@ -111,13 +115,52 @@ impl Parse for Args {
     }
 }
 
-fn crontab(
-    input: ParseStream,
-    parse: fn(ParseStream) -> syn::Result<Crontab>,
-) -> syn::Result<Period> {
+/// The name of an option.
+fn parse_option(input: ParseStream) -> syn::Result<Ident> {
+    let start = input.span();
+    if let Ok(option) = input.call(Ident::parse_any) {
+        return Ok(option);
+    }
+    let text = input.parse::<LitStr>().map(|text| text.value()).unwrap_or_default();
+    let message = match text.split_whitespace().count() {
+        5 => format!("a crontab's text goes into crontab(…): write crontab({text:?})"),
+        6 => format!("a crontab's text with six fields goes into cron(…): write cron({text:?})"),
+        _ => format!("expected an option: #[task] has {OPTIONS}"),
+    };
+    Err(syn::Error::new(start, message))
+}
+
+fn crontab(input: ParseStream, option: &Ident) -> syn::Result<Period> {
+    let is_cron = option == "cron";
+    if !input.peek(token::Paren) {
+        let message = if is_cron {
+            "cron has its six fields in parentheses: cron(\"*/10 * * * * *\")"
+        } else {
+            "crontab has its fields in parentheses: crontab(minute = \"0\", hour = \"4\") or \
+             crontab(\"0 4 * * *\")"
+        };
+        return Err(syn::Error::new(option.span(), message));
+    }
     let content;
     parenthesized!(content in input);
-    Ok(Period::Crontab(Box::new(parse(&content)?)))
+    let crontab = if is_cron { Crontab::parse_six(&content) } else { Crontab::parse(&content) };
+    Ok(Period::Crontab(Box::new(crontab?)))
+}
+
+fn parse_when(input: ParseStream, option: &Ident) -> syn::Result<Period> {
+    let predicate = input.parse::<Token![=]>().and_then(|_| Path::parse_mod_style(input));
+    let message = "when is the name of a function: write when = predicate, with a \
+                   `fn predicate(now: &DateTime<Local>) -> bool`";
+    predicate.map(Period::When).map_err(|_| syn::Error::new(option.span(), message))
+}
+
+/// `= "…"`, else says that it is to be this.
+fn parse_text(input: ParseStream, option: &Ident, example: &str) -> syn::Result<LitStr> {
+    let text = input.parse::<Token![=]>().and_then(|_| input.parse());
+    text.map_err(|_| {
+        let message = format!("{option} is a text, in quotes: {option} = {example}");
+        syn::Error::new(option.span(), message)
+    })
 }
 
 fn parse_huey(input: ParseStream) -> syn::Result<Path> {
@@ -133,9 +176,8 @@ fn parse_huey(input: ParseStream) -> syn::Result<Path> {
     Ok(huey)
 }
 
-fn parse_overlap(input: ParseStream) -> syn::Result<Ident> {
-    input.parse::<Token![=]>()?;
-    let text: LitStr = input.parse()?;
+fn parse_overlap(input: ParseStream, option: &Ident) -> syn::Result<Ident> {
+    let text = parse_text(input, option, "\"skip\", \"queue\" or \"beside\"")?;
     let variant = match text.value().as_str() {
         "beside" => "Beside",
         "skip" => "Skip",
@@ -149,18 +191,16 @@ fn parse_overlap(input: ParseStream) -> syn::Result<Ident> {
     Ok(Ident::new(variant, text.span()))
 }
 
-fn parse_name(input: ParseStream) -> syn::Result<LitStr> {
-    input.parse::<Token![=]>()?;
-    let name: LitStr = input.parse()?;
+fn parse_name(input: ParseStream, option: &Ident) -> syn::Result<LitStr> {
+    let name = parse_text(input, option, "\"…\"")?;
     if name.value().is_empty() {
         return Err(syn::Error::new(name.span(), "a task's name can't be empty"));
     }
     Ok(name)
 }
 
-fn parse_timeout(input: ParseStream) -> syn::Result<Duration> {
-    input.parse::<Token![=]>()?;
-    let text: LitStr = input.parse()?;
+fn parse_timeout(input: ParseStream, option: &Ident) -> syn::Result<Duration> {
+    let text = parse_text(input, option, "\"30s\"")?;
     match humantime::parse_duration(&text.value()) {
         Ok(timeout) if !timeout.is_zero() => Ok(timeout),
         Ok(_) => Err(syn::Error::new(text.span(), "a time-out of 0 leaves no time to run")),
@@ -171,9 +211,8 @@ fn parse_timeout(input: ParseStream) -> syn::Result<Duration> {
     }
 }
 
-fn parse_stack_size(input: ParseStream) -> syn::Result<u64> {
-    input.parse::<Token![=]>()?;
-    let text: LitStr = input.parse()?;
+fn parse_stack_size(input: ParseStream, option: &Ident) -> syn::Result<u64> {
+    let text = parse_text(input, option, "\"1MiB\"")?;
     let expected = "expected a size from \"64KiB\" to \"1GiB\", such as \"1MiB\"";
     match parse_size::parse_size(text.value()) {
         Ok(bytes) if (LEAST_STACK..=MOST_STACK).contains(&bytes) => Ok(bytes),

@@ -15,6 +15,9 @@ pub struct Crontab {
     zone: Option<Expr>,
 }
 
+/// What the fields are called.
+pub const NAMES: [&str; 6] = ["second", "minute", "hour", "day", "month", "day_of_week"];
+
 /// The text of one field and where it stands.
 type FieldText = (String, Span);
 
@@ -77,7 +80,6 @@ fn zone_after_line(input: ParseStream) -> syn::Result<Option<Expr>> {
 }
 
 fn parse_fields(input: ParseStream) -> syn::Result<Crontab> {
-    const NAMES: [&str; 6] = ["second", "minute", "hour", "day", "month", "day_of_week"];
     let mut texts: [Option<FieldText>; 6] = Default::default();
     let mut zone = None;
     while !input.is_empty() {

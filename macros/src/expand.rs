@@ -7,6 +7,8 @@
 //! enum __task_add {}                            implements Declaration: what the library calls
 //! inventory::submit!                            how its huey finds it
 //! ```
+//! all in a macro of its own, for the sake of one message: [`outside_of_an_impl`].
+//!
 //!
 //! A function and an empty enum may share a name, for one is a value and the other a type; an
 //! import brings both. The enum could be a module, but the types in a module's signatures would
@@ -64,7 +66,7 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
     let schedule = quote_spanned!(at_output=> #private::schedule::<#hidden>(#arguments, #eta));
     let map = quote_spanned!(at_output=> #private::map::<#hidden>(#arguments));
 
-    Ok(quote! {
+    let items = quote! {
         #(#front)* #(#both)*
         #[doc = ""]
         #[doc = "A task: the call returns at once, and the result comes when it has run."]
@@ -117,7 +119,20 @@ pub fn expand(args: &Args, function: &Function) -> syn::Result<TokenStream> {
         #implementation
 
         #submission
-    })
+    };
+    Ok(outside_of_an_impl(name, &items))
+}
+
+/// Puts the items where there is but one thing to be told of them if the task stands in an impl,
+/// which the macro can't see: there no macro can be defined, so this one is not found, and its name
+/// says why. Anywhere else it gives the items as they are.
+fn outside_of_an_impl(task: &Ident, items: &TokenStream) -> TokenStream {
+    let here = Span::mixed_site().located_at(task.span());
+    let alone = Ident::new("a_task_is_a_free_function_not_one_in_an_impl", here);
+    quote_spanned! {here=>
+        macro_rules! #alone { ($($item:tt)*) => { $($item)* } }
+        #alone! { #items }
+    }
 }
 
 /// What `Declaration` and the submission are made of.

@@ -119,7 +119,7 @@ use crate::signature::Function;
 ///
 /// A task runs in another thread, maybe after its caller has returned: it owns its arguments
 /// (`String`, not `&str`), and they and its value are `Send + 'static`. It is not async, unsafe,
-/// generic or a method. It may stand in a module or in a function.
+/// generic, a method, or in an `impl` at all. It may stand in a module or in a function.
 ///
 /// Its attributes stay with the function as it was written, but for documentation and
 /// `deprecated`, which go to what its callers see.

@@ -24,6 +24,7 @@ mod arena;
 mod backlog;
 mod called;
 mod descriptor;
+mod doze;
 pub(crate) mod futex;
 mod guard;
 mod hub;

@@ -1,11 +1,12 @@
 //! The one OS thread that sees to what can't wait for a worker: time-outs of tasks, and who holds
 //! a worker. It sleeps until the earliest deadline, and for good while no worker has work.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::doze::{doze, is_to_be_woken};
 use super::hub::{self, to_nanos};
 use super::interrupt::end_all;
 use super::job::{End, JobRef};
@@ -26,7 +27,7 @@ static DESK: Desk = Desk {
     changed: Condvar::new(),
 };
 
-/// The watch sleeps: whoever sees this, and begins to work, must [`rouse`] it.
+/// The watch sleeps: whoever begins to work must [`rouse`] it. See [`doze`](super::doze).
 static DOZES: AtomicBool = AtomicBool::new(true);
 
 /// What others tell the thread.
@@ -100,20 +101,15 @@ fn ensure_runs(state: &mut State) {
 /// To be called by whoever begins to work on a worker that may have been idle.
 #[inline]
 pub(super) fn note_work() {
-    // ORDERING: Relaxed. The watch sees that a worker is idle after it has said that it dozes: the
-    // kernel has put that thread to sleep meanwhile, which it does not leave without seeing this.
-    if DOZES.load(Ordering::Relaxed) {
+    if is_to_be_woken(&DOZES) {
         rouse();
     }
 }
 
 #[cold]
 fn rouse() {
-    // ORDERING: Relaxed: one of several suffices.
-    if DOZES.swap(false, Ordering::Relaxed) {
-        DESK.state.lock().roused = true;
-        DESK.changed.notify_one();
-    }
+    DESK.state.lock().roused = true;
+    DESK.changed.notify_one();
 }
 
 fn run() {
@@ -171,14 +167,5 @@ fn time_out(due: Vec<JobRef>) {
 
 /// Looks at the workers; gives when to do so again.
 fn look(watch: &mut Watch, now: u64) -> Option<u64> {
-    let after = watch.look(now);
-    if after.is_some() {
-        return after.map(|after| now + after);
-    }
-    // ORDERING: SeqCst, before the second look: see `note_work`.
-    DOZES.store(true, Ordering::SeqCst);
-    let after = watch.look(now)?;
-    // Somebody began this moment, and may or may not have seen it.
-    DOZES.store(false, Ordering::SeqCst);
-    Some(now + after)
+    doze(&DOZES, || watch.look(now)).map(|after| now + after)
 }

@@ -26,8 +26,11 @@ impl fmt::Display for Patched {
 /// # Errors
 /// [`Error::NotPatched`].
 pub fn patch_all() -> Result<Patched, Error> {
-    let why = format!("expected Linux with glibc, this is {}", std::env::consts::OS);
-    Err(Error::NotPatched(why))
+    let here = match std::env::consts::OS {
+        "linux" => "Linux with another libc",
+        other => other,
+    };
+    Err(Error::NotPatched(format!("expected Linux with glibc, this is {here}")))
 }
 
 /// False.

@@ -55,4 +55,46 @@ fn stack_of_an_offloaded_task() {}
 #[task(HUEY, name = "other")]
 fn a_task_twice() {}
 
+#[task(HUEY, "0 4 * * *")]
+fn crontab_without_its_name() {}
+
+#[task(HUEY, "0 0 4 * * *")]
+fn cron_without_its_name() {}
+
+#[task(HUEY, "nightly")]
+fn text_without_a_name() {}
+
+#[task(HUEY, minute = "0")]
+fn field_without_a_crontab() {}
+
+#[task(HUEY, crontab = "0 4 * * *")]
+fn crontab_without_parentheses() {}
+
+#[task(HUEY, cron)]
+fn cron_of_nothing() {}
+
+#[task(HUEY, when = |_| true)]
+fn when_with_a_closure() {}
+
+#[task(HUEY, when)]
+fn when_without_a_predicate() {}
+
+#[task(HUEY, offload = true)]
+fn offload_with_a_value() {}
+
+#[task(HUEY, timeout = 30)]
+fn timeout_as_a_number() {}
+
+#[task(HUEY, timeout)]
+fn timeout_alone() {}
+
+#[task(HUEY, stack_size = 1048576)]
+fn stack_size_as_a_number() {}
+
+#[task(HUEY, crontab(minute = "0"), overlap = skip)]
+fn overlap_without_quotes() {}
+
+#[task(HUEY, name = nightly)]
+fn name_without_quotes() {}
+
 fn main() {}

@@ -70,6 +70,17 @@ fn a_task_that_only_yields_lets_others_sleep_and_wake() {
     }
 }
 
+/// Nobody who waits beside a load is starved if half of the waits are shorter than this: the hub
+/// and may's selector have their turns within 10 ms, unless the machine is busy with something else.
+const STARVED: Duration = Duration::from_millis(100);
+
+#[track_caller]
+fn assert_not_starved(mut waits: Vec<Duration>) {
+    waits.sort();
+    let median = waits[waits.len() / 2];
+    assert!(median < STARVED, "half of them waited for {median:?} or longer");
+}
+
 #[test]
 fn tasks_that_keep_each_other_busy_starve_nobody() {
     let huey = MiniHuey::new("busy");
@@ -86,15 +97,22 @@ fn tasks_that_keep_each_other_busy_starve_nobody() {
     let busy = busy.call(());
     let nap = huey.task("nap", || green::sleep(Duration::from_millis(1)));
     let (sender, receiver) = mpsc::channel();
+    let (mut naps, mut mays_own) = (Vec::new(), Vec::new());
     for _ in 0..20 {
+        let start = Instant::now();
         nap.call(()).get_timeout(LIMIT).unwrap();
+        naps.push(start.elapsed());
         // Not only ours: also what may itself serves.
         let sender = sender.clone();
+        let start = Instant::now();
         may::go!(move || sender.send(()).unwrap());
         next(&receiver);
+        mays_own.push(start.elapsed());
     }
     done.store(true, Ordering::Relaxed);
     busy.get().unwrap();
+    assert_not_starved(naps);
+    assert_not_starved(mays_own);
 }
 
 #[test]
@@ -105,6 +123,9 @@ fn a_thread_that_saturates_the_pool_does_not_starve_sleepers() {
         let count = count.clone();
         move || {
             count.fetch_add(1, Ordering::Relaxed);
+            // Longer than a call takes: else the worker idles while the next one is made.
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_micros(20) {}
         }
     });
     let done = Arc::new(AtomicBool::new(false));
@@ -123,11 +144,15 @@ fn a_thread_that_saturates_the_pool_does_not_starve_sleepers() {
         green::sleep(Duration::from_millis(1));
         leaf.call(()).get().unwrap();
     });
-    for _ in 0..100 {
+    let waits = (0..20).map(|_| {
+        let start = Instant::now();
         both.call(()).get_timeout(LIMIT).unwrap();
-    }
+        start.elapsed()
+    });
+    let waits = waits.collect();
     done.store(true, Ordering::Relaxed);
     producer.join().unwrap();
+    assert_not_starved(waits);
     assert!(count.load(Ordering::Relaxed) > 0);
 }
 

@@ -9,8 +9,8 @@ fn wrong_settings_are_refused_by_try_build_by_start_and_by_every_call() {
     let builder = MiniHuey::builder("wrong").pool_size(0).interval(Duration::ZERO).backlog(0);
     let expected = [
         r#""wrong": interval is 0; expected a positive duration, such as 1 s"#,
-        r#""wrong": pool_size is 0: no task could ever run; expected at least 1"#,
-        r#""wrong": backlog is 0: no task could ever wait; expected at least 1"#,
+        r#"pool_size is 0: no task could ever run; expected at least 1"#,
+        r#"backlog is 0: no task could ever wait; expected at least 1"#,
     ]
     .join("; ");
     let error = builder.clone().try_build().unwrap_err();

@@ -11,8 +11,10 @@ mod channels;
 mod counted;
 mod descriptors;
 mod doors;
+mod dozes;
 mod hub;
 mod locks;
+mod meetings;
 mod offloaded;
 mod owners;
 mod pool;
@@ -83,6 +85,8 @@ mod called;
 #[allow(dead_code)]
 #[path = "../../src/monkey/door.rs"]
 mod door;
+#[path = "../../src/green/doze.rs"]
+mod doze;
 #[path = "../../src/green/inbox.rs"]
 mod inbox;
 #[allow(dead_code)]
@@ -120,6 +124,9 @@ mod arena {
 #[allow(dead_code)]
 #[path = "../../src/green/sync/exchange.rs"]
 mod exchange;
+#[allow(dead_code)]
+#[path = "../../src/green/sync/meeting.rs"]
+mod meeting;
 #[allow(dead_code)]
 #[path = "../../src/green/sync/permits.rs"]
 mod permits;

@@ -1,4 +1,4 @@
-//! [`Barrier`]: a list of those who are there, until the last one comes.
+//! [`Barrier`]: threads that wait at a [`Meeting`].
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use crate::green::Mutex;
 
 use super::super::{Waited, Waiter, block_until, overflow};
 use super::acquire::caller;
+use super::meeting::Meeting;
 use super::wait_list::{Ticket, WaitList};
 
 /// Has so many threads, green or not, wait for each other; again and again.
@@ -27,8 +28,7 @@ use super::wait_list::{Ticket, WaitList};
 /// # Ok::<(), minihuey::TaskError>(())
 /// ```
 pub struct Barrier {
-    size: usize,
-    there: Mutex<WaitList<Waiter>>,
+    meeting: Meeting<Waiter>,
 }
 
 /// What [`Barrier::wait`] gives.
@@ -45,25 +45,18 @@ impl BarrierWaitResult {
 impl Barrier {
     /// For so many threads. With 0 or 1 nobody waits.
     pub const fn new(threads: usize) -> Barrier {
-        Barrier { size: threads, there: Mutex::new(WaitList::new()) }
+        Barrier { meeting: Meeting::of(threads, Mutex::new(WaitList::new())) }
     }
 
     /// Waits until as many are here as the barrier is for.
     pub fn wait(&self) -> BarrierWaitResult {
         overflow::probe_to_wait(0);
         let (me, waiter) = caller();
-        let ticket = {
-            let mut there = self.there.lock();
-            if there.len() + 1 >= self.size {
-                let others = there.drain();
-                drop(there);
-                others.into_iter().for_each(Waiter::wake);
-                return BarrierWaitResult(true);
-            }
-            there.push(waiter)
+        let Some(ticket) = self.meeting.come(waiter, Waiter::wake) else {
+            return BarrierWaitResult(true);
         };
         let listed = Listed(self, ticket);
-        let is_over = || !self.there.lock().contains(ticket);
+        let is_over = || self.meeting.is_over(ticket);
         // Not for good, if it is impossible: but it has been here.
         let _: Waited = block_until(me.as_deref(), None, is_over);
         std::mem::forget(listed);
@@ -76,12 +69,12 @@ struct Listed<'a>(&'a Barrier, Ticket);
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.0.there.lock().remove(self.1);
+        self.0.meeting.leave(self.1);
     }
 }
 
 impl fmt::Debug for Barrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Barrier").field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Barrier").field("size", &self.meeting.size()).finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ pub mod channel;
 mod condvar;
 mod connections;
 mod exchange;
+mod meeting;
 mod mutex;
 mod permits;
 mod rwlock;
