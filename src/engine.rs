@@ -2,7 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub(crate) struct Engine {
     pool: OnceLock<Result<Arc<Pool>, Rejection>>,
     scheduler: Scheduler,
     shut_down: OnceLock<()>,
+    /// How many calls the backlog had no room for.
+    rejected: AtomicU64,
     /// Of calls that ran in their callers.
     immediate: Mutex<Books>,
 }
@@ -123,13 +125,15 @@ pub struct Stats {
     /// Tasks that were enqueued, but ended by a shutdown before they ended themselves, or because
     /// the system refused the stack or the thread that they ask for.
     pub abandoned: u64,
+    /// Calls that were not taken on because the backlog was full. They are not enqueued.
+    pub rejected: u64,
     /// How often a task was found to hold its worker for longer than the runtime's
     /// `hold_threshold`; see [`runtime`](crate::runtime).
     pub held: u64,
     /// The longest that a task which was found so held its worker.
     pub longest_hold: Duration,
     /// Firings of periodic tasks that did not run: nobody was there, or the last run had not
-    /// ended and its overlap is `Skip`.
+    /// ended and its overlap is `Skip`. Of the former no more than 10,000 at a time are counted.
     pub skipped: u64,
     /// The most that a due task was handed over late.
     pub worst_lateness: Duration,
@@ -153,6 +157,7 @@ impl Engine {
             names: Mutex::default(),
             pool: OnceLock::new(),
             shut_down: OnceLock::new(),
+            rejected: AtomicU64::new(0),
             immediate: Mutex::default(),
         }
     }
@@ -200,7 +205,19 @@ impl Engine {
         };
         let pool = runtime
             .map(|runtime| Pool::new(runtime, self.settings.pool_size, self.settings.offload_size));
-        self.pool.get_or_init(|| pool.map_err(Rejection::from))
+        let pool = self.pool.get_or_init(|| pool.map_err(Rejection::from));
+        // ORDERING: with the fence in `shutdown`: it sees the pool, or this sees that it came first.
+        fence(Ordering::SeqCst);
+        if self.shut_down.get().is_some()
+            && let Ok(pool) = pool
+        {
+            pool.close();
+        }
+        pool
+    }
+
+    fn made_pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.get().and_then(|pool| pool.as_ref().ok())
     }
 
     /// Runs `work` as soon as there is a place for it.
@@ -248,8 +265,17 @@ impl Engine {
                 Refused::Full(job) => break job,
             }
         };
+        // ORDERING: Relaxed, a count.
+        let before = self.rejected.fetch_add(1, Ordering::Relaxed);
         let (name, id) = (job.meta().name, job.id());
-        log::warn!("{:?}: {name} #{id} rejected: the backlog is full ({limit})", self.name);
+        if before == 0 {
+            log::warn!(
+                "{:?}: the backlog is full ({limit}): calls are rejected from now on, as often as \
+                 it is; stats() counts them",
+                self.name
+            );
+        }
+        log::debug!("{name} #{id} rejected: the backlog is full");
         job.abandon(End::Rejected(Reason::BacklogFull { limit }.into()));
     }
 
@@ -349,16 +375,17 @@ impl Engine {
     }
 
     pub(crate) fn shutdown(&self, patience: Duration) -> Result<Vec<Abandoned>, Error> {
-        let pool = self.pool.get().and_then(|pool| pool.as_ref().ok());
-        if pool.is_some_and(|pool| pool.runs_caller()) {
+        if self.made_pool().is_some_and(|pool| pool.runs_caller()) {
             return Err(Error::InsideTask);
         }
         self.shut_down.set(()).map_err(|()| Error::ShutDown { huey: self.name.clone() })?;
+        // ORDERING: see `make_pool`.
+        fence(Ordering::SeqCst);
         log::info!("{:?} is shutting down", self.name);
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();
         let mut abandoned = self.abandon_scheduled();
-        if let Some(pool) = pool {
+        if let Some(pool) = self.made_pool() {
             pool.close();
             if pool.wait_idle(deadline(patience)) != Waited::Ready {
                 abandoned.extend(listed(pool.abandon_waiting(), Stage::Queued));
@@ -376,8 +403,7 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let pool = self.pool.get().and_then(|pool| pool.as_ref().ok());
-        let pooled = pool.map(|pool| pool.books()).unwrap_or_default();
+        let pooled = self.made_pool().map(|pool| pool.books()).unwrap_or_default();
         let immediate = *self.immediate.lock();
         let marks = self.scheduler.marks();
         Stats {
@@ -390,6 +416,7 @@ impl Engine {
             cancelled: pooled.cancelled + immediate.cancelled,
             timed_out: pooled.timed_out + immediate.timed_out,
             abandoned: pooled.abandoned + immediate.abandoned,
+            rejected: self.rejected.load(Ordering::Relaxed),
             held: pooled.held,
             longest_hold: pooled.longest_hold,
             skipped: marks.missed + marks.overlapped,

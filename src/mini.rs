@@ -121,16 +121,14 @@ impl MiniHuey {
     /// [`Error::AlreadyStarted`]; [`Error::ShutDown`]; [`Error::Misconfigured`] if a setting or a
     /// declaration is wrong, with all that is; [`Error::Runtime`] if green threads can't be had.
     pub fn start(&self) -> Result<(), Error> {
+        // Before anything can be wrong with the start: what is found now is not found again.
         let found = self.declared.lock().find(&self.engine).unwrap_or_default();
-        let mut first = Some(adopt(&self.engine, &found));
+        adopt(&self.engine, &found).into_iter().for_each(|row| self.engine.add_row(row));
         // A huey that starts in its own initialiser can't be found by a declaration yet: the
         // scheduler goes on looking.
         let search = self.declared.clone();
         let engine: Weak<Engine> = Arc::downgrade(&self.engine);
         self.engine.start(Box::new(move || {
-            if let Some(first) = first.take() {
-                return Some(first);
-            }
             let engine = engine.upgrade()?;
             let found = search.lock().find(&engine)?;
             Some(adopt(&engine, &found))
@@ -202,9 +200,9 @@ impl MiniHuey {
 
 /// Takes in what `#[task]` declared. A name that is taken is remembered as a problem: `start`
 /// refuses, or, if it is found later, the log says so.
-fn adopt(engine: &Engine, declared: &[&'static Declared]) -> Vec<Arc<Row>> {
+fn adopt(engine: &Engine, declared: &[&'static Declared]) -> Vec<Row> {
     let named = declared.iter().filter(|declared| engine.take_name(declared.meta.name).is_ok());
-    named.filter_map(|declared| declared.row()).map(Arc::new).collect()
+    named.filter_map(|declared| declared.row()).collect()
 }
 
 impl Debug for MiniHuey {
@@ -255,7 +253,7 @@ impl Builder {
     }
 
     /// Runs each task in its caller, before the call returns: for tests. What is scheduled still
-    /// waits for its time, as in huey.
+    /// waits for its time, as in huey, and then runs in a green thread, as do periodic tasks.
     pub fn immediate(mut self, immediate: bool) -> Builder {
         self.settings.immediate = immediate;
         self

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, DurationRound, Local, TimeDelta, Utc};
+use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use crate::crontab::Crontab;
 use crate::error::{Failure, TaskError};
@@ -103,10 +103,19 @@ struct Course {
     owed: u64,
 }
 
+impl Course {
+    /// The run that began last has not ended.
+    fn is_running(&self) -> bool {
+        // ORDERING: Acquire, pairs with the Release in `Row::run`: who sees that it ended sees what it
+        // did.
+        self.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire))
+    }
+}
+
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// More missed firings than this are not counted one by one.
-const MOST_MISSED: u64 = 10_000;
+pub(crate) const MOST_MISSED: u64 = 10_000;
 
 /// What a look at a row found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -135,7 +144,20 @@ impl Row {
 
     /// Forgets what was missed: the next firing is the first one after `now`.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {
-        self.course.lock().next = self.period.when.next_after(now);
+        let next = self.next_after(now);
+        self.course.lock().next = next;
+    }
+
+    /// None, and a line in the log, if the crontab's time zone panics: it is foreign code.
+    fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        panics::catch(self.meta.name, || self.period.when.next_after(time)).unwrap_or_else(
+            |panic| {
+                panics::contain(|| {
+                    log::error!("the time zone of periodic {panic}; it runs no more")
+                });
+                None
+            },
+        )
     }
 
     /// When to look again.
@@ -146,9 +168,10 @@ impl Row {
     /// Of the firings that are due, the last one counts if it is less than a minute late; the
     /// others were missed, because the machine slept, its clock was set, or the hub was held.
     pub(crate) fn look(&self, now: DateTime<Utc>) -> Look {
-        let mut course = self.course.lock();
         let mut look = Look::default();
-        while let Some(due) = course.next
+        // Not under the lock: a time zone is foreign code.
+        let mut next = self.next();
+        while let Some(due) = next
             && due <= now
         {
             if look.fires.replace(due).is_some() {
@@ -156,9 +179,9 @@ impl Row {
             }
             // Of more than can be counted only the last minute is of interest.
             let from = if look.missed < MOST_MISSED { due } else { due.max(now - MINUTE) };
-            course.next = self.period.when.next_after(from);
+            next = self.next_after(from);
         }
-        drop(course);
+        self.course.lock().next = next;
         let When::Predicate(predicate) = &self.period.when else {
             if look.fires.take_if(|due| now - *due >= MINUTE).is_some() {
                 look.missed += 1;
@@ -182,7 +205,7 @@ impl Row {
     /// that others are queued behind has ended.
     pub(crate) fn fire(&self, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
         let mut course = self.course.lock();
-        let runs = course.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire));
+        let runs = course.is_running();
         match self.period.overlap {
             Overlap::Skip if runs => Fired::Skipped,
             Overlap::Queue if runs => {
@@ -200,8 +223,7 @@ impl Row {
         ended: impl FnOnce() + Send + 'static,
     ) -> Option<Fired> {
         let mut course = self.course.lock();
-        let runs = course.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire));
-        if runs || course.owed == 0 {
+        if course.is_running() || course.owed == 0 {
             return None;
         }
         course.owed -= 1;
@@ -216,7 +238,7 @@ impl Row {
             course.last_run = Some(has_ended.clone());
             // Its error goes here: its destructor is foreign code, and not for the scheduler.
             run.on_ready(move |_value: Result<(), TaskError>| {
-                // ORDERING: Release and Acquire: who sees that it ended sees what it did.
+                // ORDERING: Release, see `Course::is_running`.
                 has_ended.store(true, Ordering::Release);
                 ended();
             });
@@ -229,7 +251,11 @@ impl When {
     fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             When::Crontab(crontab) => crontab.next_after_utc(time),
-            When::Predicate(_) => time.checked_add_signed(MINUTE)?.duration_trunc(MINUTE).ok(),
+            When::Predicate(_) => {
+                // Not chrono's own rounding, which ends with the nanoseconds of an i64.
+                let minutes = time.timestamp().div_euclid(60) + 1;
+                DateTime::from_timestamp(minutes * 60, 0)
+            }
         }
     }
 }

@@ -29,8 +29,8 @@ impl fmt::Display for TaskId {
 /// Inside a task use [`get`](TaskResult::get): a task that runs an executor to await a result keeps
 /// its place in the pool meanwhile, and if all of them do, they wait for good.
 ///
-/// In huey a result is fetched from a store by `get(blocking=…)`, and `result()` gives None while
-/// it is not there. Here the value is moved out, once: `get` takes the handle.
+/// In Python a result can be asked for its value again and again. Here the value is moved out, once:
+/// `get` takes the handle.
 ///
 /// ```
 /// # use minihuey::MiniHuey;

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{Clock, Eta, nanos};
 use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
-use crate::periodic::{Fired, Row};
+use crate::periodic::{Fired, MOST_MISSED, Row};
 use crate::timetable::Timetable;
 
 /// A wall clock that is set back by less than this is waited for, so that nothing periodic runs
@@ -59,7 +59,7 @@ pub(crate) struct Marks {
 }
 
 /// Gives periodic tasks that were found since it was asked last; None once there can't be more.
-pub(crate) type Source = Box<dyn FnMut() -> Option<Vec<Arc<Row>>> + Send>;
+pub(crate) type Source = Box<dyn FnMut() -> Option<Vec<Row>> + Send>;
 
 /// It runs already, or not.
 #[derive(Debug)]
@@ -207,8 +207,8 @@ impl Shared {
             panics::contain(|| {
                 self.follow(wall);
                 self.fire_rows(this_loop, wall, pool);
-                more = self.hand_over(this_loop, wall, pool);
             });
+            panics::contain(|| more = self.hand_over(this_loop, wall, pool));
             if more {
                 green::yield_now();
             }
@@ -240,7 +240,7 @@ impl Shared {
         };
         let now = self.clock.wall();
         rows.iter().for_each(|row| row.start_from(now));
-        self.state.lock().rows.extend(rows);
+        self.state.lock().rows.extend(rows.into_iter().map(Arc::new));
     }
 
     /// Notices that the wall clock was set back.
@@ -273,10 +273,11 @@ impl Shared {
             }
             if look.missed > 0 {
                 log::warn!(
-                    "{:?}: periodic task {} missed {} firing(s) before {wall}: nobody was there \
-                     for them (sleep, a clock that was set, or a task that held the worker)",
+                    "{:?}: periodic task {} missed {}{} firing(s) before {wall}: nobody was \
+                     there for them (sleep, a clock that was set, or a task that held the worker)",
                     self.huey,
                     row.name(),
+                    if look.missed >= MOST_MISSED { "at least " } else { "" },
                     look.missed
                 );
             }
@@ -290,7 +291,9 @@ impl Shared {
             for fired in [queued, fired].into_iter().flatten() {
                 match fired {
                     Fired::Run(job) => {
-                        log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
+                        panics::contain(|| {
+                            log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
+                        });
                         if let Err(refused) = pool.push(job, usize::MAX) {
                             refused.shut_down();
                         }
@@ -333,7 +336,10 @@ impl Shared {
                 panics::contain(|| drop(due.job));
                 continue;
             }
-            log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
+            // If the logger panics, the job is not to go with it.
+            panics::contain(|| {
+                log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
+            });
             if let Err(refused) = pool.push_due(due.job) {
                 refused.shut_down();
             }
@@ -359,5 +365,27 @@ impl Shared {
         });
         let until_search = is_looking.then_some(self.interval);
         [until_delay, until_wall, until_search].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::green::TaskMeta;
+    use crate::task;
+
+    #[test]
+    fn interval_bounds_the_sleep_while_something_follows_the_wall_clock() {
+        const INTERVAL: Duration = Duration::from_millis(300);
+        let scheduler = Scheduler::new("sleeps".to_owned(), Clock::default(), INTERVAL);
+        assert_eq!(scheduler.0.sleep(false), None);
+        // Made for the timetable alone.
+        let job = || task::call(TaskMeta::leak("never"), 0, || Ok(())).0;
+        scheduler.insert(Eta::After(Duration::from_secs(3600)), job());
+        let until_delay = scheduler.0.sleep(false).unwrap();
+        assert!(until_delay > Duration::from_secs(3000), "{until_delay:?}");
+        scheduler.insert(Eta::At(Utc::now() + TimeDelta::hours(1)), job());
+        assert_eq!(scheduler.0.sleep(false), Some(INTERVAL));
+        scheduler.drain();
     }
 }

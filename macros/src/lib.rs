@@ -87,7 +87,7 @@ use crate::signature::Function;
 /// | `offload`                                 | it runs on an OS thread: see `minihuey::offload` and `Builder::offload_size` |
 /// | `timeout = "30s"`                         | it may run for so long: see `TaskError::TimedOut` |
 /// | `stack_size = "1MiB"`                     | bytes of stack, if it needs more than the runtime's; from 64KiB to 1GiB |
-/// | `name = "…"`                              | its name in logs and errors, else its path       |
+/// | `name = "…"`                              | its name in logs and errors, else its path; one that another task of the huey has makes `start` fail |
 ///
 /// ```
 /// # use minihuey::{MiniHuey, task};

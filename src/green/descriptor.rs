@@ -75,6 +75,11 @@ fn wait_descriptor(
         match nix::poll::poll(&mut asked, part) {
             Ok(0) if left.is_some_and(|left| left.is_zero()) => return Ok(false),
             Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_)
+                if asked[0].revents().is_some_and(|found| found.contains(PollFlags::POLLNVAL)) =>
+            {
+                return Err(io::Error::from_raw_os_error(libc::EBADF));
+            }
             Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         }

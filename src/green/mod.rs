@@ -153,7 +153,8 @@ pub(crate) fn yield_uninterrupted(me: &Green) {
     thread::sheltered(me, || me.yield_now());
 }
 
-/// True in a green thread, which every task runs in.
+/// True in a green thread: in every task but those that are declared `offload`, and those that an
+/// `immediate` huey runs in their callers.
 ///
 /// ```
 /// use minihuey::{MiniHuey, green::is_green};

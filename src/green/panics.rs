@@ -15,6 +15,9 @@ use crate::error::Panic;
 thread_local! {
     /// Where the last panic of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// That was since the last task began here. (One that begins clears this and not the place: a
+    /// plain word is cheaper.)
+    static PLACE_IS_OF_NOW: Cell<bool> = const { Cell::new(false) };
     /// The next panic, if it is this green thread's, is std's, in a sleep that was told to fail.
     static SLEEP_FAILS: Cell<*const Green> = const { Cell::new(ptr::null()) };
 }
@@ -42,6 +45,7 @@ fn chain_hook() {
         let _ = PLACE.try_with(|place| {
             if let Ok(mut place) = place.try_borrow_mut() {
                 *place = info.location().map(ToString::to_string);
+                PLACE_IS_OF_NOW.set(true);
             }
         });
         let in_std = info.location().is_some_and(|place| place.file().contains("library/std/"));
@@ -77,6 +81,8 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     // What slept here before was another task.
     #[cfg(feature = "monkey")]
     SLEEP_FAILS.set(ptr::null());
+    // A panic may be resumed that did not begin here: then it has no place.
+    PLACE_IS_OF_NOW.set(false);
     // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
@@ -91,6 +97,9 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
 }
 
 fn take_place() -> Option<String> {
+    if !PLACE_IS_OF_NOW.get() {
+        return None;
+    }
     PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten()
 }
 
@@ -102,6 +111,7 @@ pub(crate) struct Carried {
 
 /// Runs `f`, whose panic is to go on in another thread.
 pub(crate) fn carry<R>(f: impl FnOnce() -> R) -> Result<R, Carried> {
+    PLACE_IS_OF_NOW.set(false);
     // What `f` left half done is seen by nobody before the panic goes on.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Carried { payload, place: take_place() })
 }
@@ -109,6 +119,7 @@ pub(crate) fn carry<R>(f: impl FnOnce() -> R) -> Result<R, Carried> {
 impl Carried {
     /// Has the panic go on here, as one that happened where it did. The hook is not called again.
     pub(crate) fn resume(self) -> ! {
+        PLACE_IS_OF_NOW.set(self.place.is_some());
         let _ = PLACE.try_with(|place| *place.borrow_mut() = self.place);
         resume_unwind(self.payload)
     }

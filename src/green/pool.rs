@@ -175,6 +175,8 @@ impl Pool {
         offload_limit: Option<usize>,
     ) -> Arc<Pool> {
         let most_threads = runtime.threads.limit();
+        // So the backlog says that there is none.
+        let limit = limit.filter(|limit| *limit < usize::MAX);
         static NEXT_ID: AtomicU32 = AtomicU32::new(1);
         let pool = Arc::new(Pool {
             // ORDERING: Relaxed, only uniqueness matters.

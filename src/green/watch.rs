@@ -25,12 +25,8 @@ struct Worker {
     seen: Progress,
     /// Since when that stands still.
     since: u64,
-    hold: Option<Hold>,
-}
-
-/// Who holds a worker, once it was said.
-struct Hold {
-    holder: Holder,
+    /// Who holds it, once that was said.
+    holder: Option<Holder>,
 }
 
 /// Somebody who runs on a worker.
@@ -53,7 +49,7 @@ const SELDOM: u64 = 1_000_000_000;
 impl Watch {
     pub(super) fn new(threshold: Duration, hubs: &[&'static Hub]) -> Watch {
         let worker =
-            |hub: &&'static Hub| Worker { hub, seen: hub.progress(), since: 0, hold: None };
+            |hub: &&'static Hub| Worker { hub, seen: hub.progress(), since: 0, holder: None };
         Watch {
             threshold: crate::clock::nanos(threshold),
             workers: hubs.iter().map(worker).collect(),
@@ -104,8 +100,8 @@ impl Worker {
             return None;
         }
         let held = now.saturating_sub(self.since);
-        if held >= threshold && self.hold.is_none() {
-            let Some(holder) = self.holder(now, threshold) else {
+        if held >= threshold && self.holder.is_none() {
+            let Some(holder) = self.look_for_holder(now, threshold) else {
                 // It can't be told whether anybody is held up. Where the system does not tell what
                 // the thread does, it may well be idle.
                 return (activity != Activity::Unknown).then_some(held);
@@ -113,14 +109,14 @@ impl Worker {
             // It may have gone on while we looked.
             if self.hub.progress() == self.seen {
                 holder.warn(held, &activity);
-                self.hold = Some(Hold { holder });
+                self.holder = Some(holder);
             }
         }
         Some(held)
     }
 
     /// Who runs there; None if it is nobody of ours, and nobody of ours waits.
-    fn holder(&self, now: u64, threshold: u64) -> Option<Holder> {
+    fn look_for_holder(&self, now: u64, threshold: u64) -> Option<Holder> {
         match overflow::active_of(self.hub) {
             Some(green) => Some(green.running_task().map_or(Holder::Other, |(job, pool)| {
                 Holder::Task { name: job.meta().name, id: job.id(), pool }
@@ -130,8 +126,8 @@ impl Worker {
     }
 
     fn end_hold(&mut self, now: u64) {
-        if let Some(hold) = self.hold.take() {
-            hold.holder.ended(now.saturating_sub(self.since));
+        if let Some(holder) = self.holder.take() {
+            holder.ended(now.saturating_sub(self.since));
         }
     }
 }

@@ -21,7 +21,8 @@ const BACKLOG: c_int = 4096;
 const AT_ONCE: u32 = 64;
 
 thread_local! {
-    static MADE_IN_A_ROW: Cell<u32> = const { Cell::new(0) };
+    /// How many were made since one was let run.
+    static MADE: Cell<u32> = const { Cell::new(0) };
 }
 
 /// As `socket` in C.
@@ -81,7 +82,7 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
         return call();
     }
     let status = raw::status(fd);
-    if status & libc::O_NONBLOCK != 0 {
+    if status & libc::O_NONBLOCK != 0 || never_blocks(fd) {
         return call();
     }
     let me = match gate::caller() {
@@ -94,8 +95,8 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
         && done < 0
         && raw::errno() == libc::EINPROGRESS
     {
-        let made = MADE_IN_A_ROW.get() + 1;
-        MADE_IN_A_ROW.set(made % AT_ONCE);
+        let made = MADE.get() + 1;
+        MADE.set(made % AT_ONCE);
         if made == AT_ONCE {
             green::yield_uninterrupted(me);
         }
@@ -138,6 +139,11 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const sockaddr, len: sockl
     }
 }
 
+/// To connect such a socket is to note an address.
+fn never_blocks(fd: c_int) -> bool {
+    matches!(raw::socket_option(fd, libc::SO_TYPE), Some(libc::SOCK_DGRAM | libc::SOCK_RAW))
+}
+
 /// The connection that was begun is made, so that `connect` only says so. (One that has failed may
 /// be begun anew by it, and that would block.)
 fn is_connected(fd: c_int) -> bool {
@@ -146,7 +152,7 @@ fn is_connected(fd: c_int) -> bool {
 }
 
 /// Makes `call` while the descriptor, which has `status` now, is non-blocking: connecting has no
-/// MSG_DONTWAIT.
+/// MSG_DONTWAIT. (Whoever shares the socket sees that, for so long.)
 fn without_blocking(fd: c_int, status: c_int, call: impl Fn() -> c_int) -> c_int {
     if status < 0 {
         // Closed meanwhile, as it will say.

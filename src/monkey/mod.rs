@@ -58,6 +58,8 @@
 //!   hold the worker.
 //! - A named pipe, and before Linux 6.4 any pipe, that others read or write, too: who finds it ready is
 //!   not alone in that, so that the call may block, as it would have.
+//! - A stream socket is non-blocking for the moment in which it begins to connect, also for those who
+//!   share it: copies of the descriptor, child processes.
 //! - Signal handlers should not make blocking calls: they run on the stack of whom they interrupt.
 //!
 //! The [watchdog](crate#green-threads-and-what-holds-them-up) tells what holds the worker.

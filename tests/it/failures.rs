@@ -191,3 +191,17 @@ fn a_wait_in_a_destructor_while_a_panic_unwinds_ends() {
     // The worker's panic count is not left raised for others.
     assert!(!huey.task("panicking", std::thread::panicking).call(()).get().unwrap());
 }
+
+#[test]
+fn a_panic_that_is_resumed_does_not_come_back_with_the_place_of_another() {
+    let huey = MiniHuey::builder("places").pool_size(1).build();
+    huey.task("swallows", || drop(std::panic::catch_unwind(|| panic!("swallowed"))))
+        .call(())
+        .get()
+        .unwrap();
+    let resumes = huey.task("resumes", || std::panic::resume_unwind(Box::new("from elsewhere")));
+    let TaskError::Panicked(panic) = resumes.call(()).get().unwrap_err() else {
+        panic!("not a panic")
+    };
+    assert_eq!((panic.message(), panic.place()), ("from elsewhere", None));
+}

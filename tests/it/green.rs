@@ -283,3 +283,18 @@ fn a_green_thread_runs_on_when_its_handle_is_dropped() {
     seen.sort();
     assert_eq!(seen, (0..1000).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_descriptor_that_is_not_open_is_an_error_for_both_kinds_of_threads() {
+    struct Closed;
+    impl std::os::fd::AsFd for Closed {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            // Nobody has so many.
+            unsafe { std::os::fd::BorrowedFd::borrow_raw(1 << 30) }
+        }
+    }
+    let wait = || green::wait_readable(&Closed, None).map_err(|error| error.raw_os_error());
+    let expected = Err(Some(libc::EBADF));
+    assert_eq!(wait(), expected);
+    assert_eq!(MiniHuey::new("closed").task("wait", wait).call(()).get().unwrap(), expected);
+}

@@ -153,3 +153,14 @@ fn stats_tell_how_many_are_where() {
     assert_eq!(seen, (0, 0, 1, 1, 1));
     drop(results);
 }
+
+#[test]
+fn a_shutdown_before_the_first_call_takes_no_more_calls() {
+    let huey = MiniHuey::new("never used");
+    let task = huey.task("task", || 1);
+    assert!(huey.shutdown(Duration::ZERO).unwrap().is_empty());
+    for mut result in [task.call(()), task.schedule((), Duration::from_secs(1))] {
+        assert!(matches!(result.get_timeout(LIMIT), Err(TaskError::ShutDown)));
+    }
+    assert!(matches!(huey.start(), Err(Error::ShutDown { .. })));
+}

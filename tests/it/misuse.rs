@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use minihuey::{Error, MiniHuey, Reason, TaskError};
 
+use crate::support::LIMIT;
+
 #[test]
 fn wrong_settings_are_refused_by_try_build_by_start_and_by_every_call() {
     let builder = MiniHuey::builder("wrong").pool_size(0).interval(Duration::ZERO).backlog(0);
@@ -26,6 +28,23 @@ fn wrong_settings_are_refused_by_try_build_by_start_and_by_every_call() {
             other => panic!("{other}"),
         }
     }
+}
+
+#[test]
+fn the_largest_sizes_are_sizes() {
+    let most = MiniHuey::builder("most").pool_size(usize::MAX).offload_size(usize::MAX);
+    let huey = most.backlog(usize::MAX).interval(Duration::MAX).try_build().unwrap();
+    huey.start().unwrap();
+    let add = huey.task("add", |a: i32, b: i32| a + b);
+    let twice = add.clone();
+    let nested = huey.task("nested", move |n: i32| twice.call((n, n)).get().unwrap());
+    let offloaded = huey.task("offloaded", |n: i32| n).offload();
+    for n in 0..10 {
+        assert_eq!(add.call((n, 1)).get_timeout(LIMIT).unwrap(), n + 1);
+        assert_eq!(nested.call((n,)).get_timeout(LIMIT).unwrap(), 2 * n);
+        assert_eq!(offloaded.call((n,)).get_timeout(LIMIT).unwrap(), n);
+    }
+    huey.join(LIMIT).unwrap();
 }
 
 #[test]

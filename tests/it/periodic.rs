@@ -4,8 +4,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Local, TimeDelta, Timelike, Utc};
-use minihuey::{Crontab, ManualClock, MiniHuey, Overlap, Period};
+use chrono::{
+    DateTime, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone,
+    Timelike, Utc,
+};
+use minihuey::{Crontab, Error, ManualClock, MiniHuey, Overlap, Period, task};
+use once_cell::sync::Lazy;
 
 use crate::support::{Gate, LIMIT, next, until};
 
@@ -254,4 +258,84 @@ fn on_the_real_clock_a_period_in_seconds_runs() {
     huey.start().unwrap();
     let (first, second) = (next(&receiver), next(&receiver));
     assert!(second >= first);
+}
+
+/// A time zone that panics from some time on.
+#[derive(Clone)]
+struct Cursed(DateTime<Utc>);
+
+impl TimeZone for Cursed {
+    type Offset = FixedOffset;
+
+    fn from_offset(_: &FixedOffset) -> Cursed {
+        unreachable!()
+    }
+
+    fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
+        unreachable!()
+    }
+
+    fn offset_from_local_datetime(&self, _: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+        unreachable!()
+    }
+
+    fn offset_from_utc_date(&self, _: &NaiveDate) -> FixedOffset {
+        unreachable!()
+    }
+
+    fn offset_from_utc_datetime(&self, utc: &NaiveDateTime) -> FixedOffset {
+        assert!(utc.and_utc() < self.0, "nobody knows what the clocks show then");
+        FixedOffset::east_opt(0).unwrap()
+    }
+}
+
+#[test]
+fn a_time_zone_that_panics_harms_no_other() {
+    let clock = ManualClock::at(at("12:00:30"));
+    let huey = MiniHuey::builder("cursed").clock(&clock).build();
+    let cursed = "* * * * *".parse::<Crontab>().unwrap().in_zone(Cursed(at("12:03:00")));
+    huey.periodic_task("cursed", cursed, || ());
+    let (sender, receiver) = mpsc::channel();
+    huey.periodic_task("sound", crontab("* * * * *"), move || sender.send(()).unwrap());
+    huey.start().unwrap();
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(60));
+        settle(&huey, &clock);
+        next(&receiver);
+    }
+    // It fired at 12:01, and at 12:02 perhaps; then it was taken out.
+    assert!((6..=7).contains(&(huey.stats().enqueued - 5)), "{:?}", huey.stats());
+}
+
+#[test]
+fn a_predicate_is_asked_in_every_century() {
+    for start in ["1500-01-01T00:00:30Z", "2300-01-01T00:00:30Z"] {
+        let clock = ManualClock::at(start.parse().unwrap());
+        let (_huey, receiver) = reports(&clock, |_: &DateTime<Local>| true);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(next(&receiver), clock.now(), "{start}");
+    }
+}
+
+static EARLY_CLOCK: Lazy<ManualClock> = Lazy::new(|| ManualClock::at(at("12:00:30")));
+static EARLY: Lazy<MiniHuey> = Lazy::new(|| {
+    let huey = MiniHuey::builder("early").clock(&*EARLY_CLOCK).build();
+    huey.start().unwrap();
+    huey
+});
+static TICKS: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
+
+#[task(EARLY, crontab(minute = "*"))]
+fn tick() {
+    TICKS.lock().unwrap().as_ref().unwrap().send(()).unwrap();
+}
+
+#[test]
+fn a_start_that_fails_loses_no_periodic_task() {
+    let (sender, receiver) = mpsc::channel();
+    *TICKS.lock().unwrap() = Some(sender);
+    let error = EARLY.start().unwrap_err();
+    assert!(matches!(error, Error::AlreadyStarted { .. }), "{error}");
+    EARLY_CLOCK.advance(Duration::from_secs(60));
+    next(&receiver);
 }

@@ -129,6 +129,7 @@ fn a_full_backlog_rejects() {
         error.to_string(),
         "the task was not taken on: the backlog is full (2 tasks are waiting)"
     );
+    assert_eq!((huey.stats().rejected, huey.stats().enqueued), (1, 3));
     gate.open();
     running.get().unwrap();
     for waiting in waiting {
