@@ -95,8 +95,8 @@ mutate "called: call does not release" src/green/called.rs \
     loom who_is_called
 mutate "called: take does not acquire" src/green/called.rs \
     's/self.called.load\(Ordering::Acquire\)/self.called.load(Ordering::Relaxed)/' loom who_is_called
-mutate "called: a wait for any wake" tests/loom/calls.rs \
-    's/while !self.called.take\(\) \{\s+self.parking.wait\(\);/if !self.called.take() {\n            self.parking.wait();/' \
+mutate "called: a wait for any wake" src/green/called.rs \
+    's/while !self.take\(\) \{\s+park\(\);/if !self.take() {\n            park();/' \
     loom who_is_called
 mutate "called: the proxy leaves its call" src/green/called.rs \
     's/if was_called \{/if was_called \&\& false {/' loom a_call_to_a_proxy

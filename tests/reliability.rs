@@ -1,4 +1,5 @@
-//! RELIABILITY.md names a test for each promise: each must exist.
+//! RELIABILITY.md names a test for each promise: each must exist. And it names the mutations that
+//! prove less than others.
 
 use std::fs;
 use std::path::Path;
@@ -36,5 +37,22 @@ fn every_promise_names_tests_that_exist() {
             tests += 1;
         }
         assert!(tests > 0, "no test for: {row}");
+    }
+}
+
+#[test]
+fn every_mutation_that_breaks_only_a_mirror_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name| fs::read_to_string(root.join(name)).unwrap();
+    let (text, mutations) = (read("RELIABILITY.md"), read("tests/mutations.sh"));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let of_mirrors = mutations.lines().filter_map(|line| {
+        let (name, file) = line.strip_prefix("mutate \"")?.split_once('"')?;
+        file.starts_with(" tests/").then_some(name)
+    });
+    let of_mirrors: Vec<_> = of_mirrors.collect();
+    assert!(!of_mirrors.is_empty(), "they are not where they were");
+    for name in of_mirrors {
+        assert!(text.contains(&format!("\"{name}\"")), "{name:?} breaks a model, and is not named");
     }
 }

@@ -1,6 +1,6 @@
 //! Which functions can be tasks, and what each refusal says.
 
-use proc_macro2::{Group, TokenStream};
+use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream};
 use syn::visit::{self, Visit};
@@ -27,7 +27,12 @@ impl Parse for Function {
         if input.peek(Token![;]) {
             return Err(input.error("#[task] goes on a function with a body"));
         }
-        Ok(Function { attributes, visibility, signature, body: input.parse()? })
+        // Not parsed as a group, for which only what has delimiters is taken: a `$body:block` of
+        // some macro has braces inside of a group without.
+        let TokenTree::Group(body) = input.parse()? else {
+            return Err(input.error("#[task] goes on a function with a body"));
+        };
+        Ok(Function { attributes, visibility, signature, body })
     }
 }
 

@@ -22,7 +22,16 @@ impl<B> Called<B> {
         }
     }
 
-    /// Spends a call, if one came: else the green thread is to park and to ask again.
+    /// Has the green thread `park` until it is called, which it may have been before. Something else
+    /// may unpark it meanwhile.
+    #[inline]
+    pub(crate) fn sleep(&self, mut park: impl FnMut()) {
+        while !self.take() {
+            park();
+        }
+    }
+
+    /// Spends a call, if one came.
     pub(crate) fn take(&self) -> bool {
         // ORDERING: Acquire, pairs with the Release in `call`. Not one step with the store: nobody
         // calls again before the green thread is listed again, which comes after it.

@@ -182,9 +182,7 @@ impl Green {
 
     /// Parks until somebody else's [`Green::call`], which may have come before.
     pub(super) fn sleep_until_called(&self) {
-        while !self.called.take() {
-            self.park();
-        }
+        self.called.sleep(|| self.park());
     }
 
     pub(super) fn call(&self) {

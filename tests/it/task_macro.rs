@@ -396,6 +396,20 @@ mod signatures {
         }
         assert_eq!(factorial(10).get().unwrap(), 3_628_800);
     }
+
+    #[test]
+    fn a_macro_may_make_tasks() {
+        macro_rules! tasks {
+            ($($name:ident($($given:ident: $of:ty),*) -> $gives:ty $body:block)*) => {
+                $(#[task(HUEY)] fn $name($($given: $of),*) -> $gives $body)*
+            };
+        }
+        tasks! {
+            one_more(n: i32) -> i32 { n + 1 }
+            sum(a: i32, b: i32) -> i32 { a + b }
+        }
+        assert_eq!((one_more(1).get().unwrap(), sum(1, 2).get().unwrap()), (2, 3));
+    }
 }
 
 mod attributes {

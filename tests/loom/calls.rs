@@ -30,9 +30,7 @@ impl Sleeper {
     }
 
     fn sleep_until_called(&self) {
-        while !self.called.take() {
-            self.parking.wait();
-        }
+        self.called.sleep(|| self.parking.wait());
     }
 
     fn call(&self) {
