@@ -145,13 +145,22 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// Says that `green` runs on this worker from now on. Called when it starts and whenever it was
 /// resumed: others have run meanwhile.
+#[inline]
 pub(super) fn enter(green: &Green) {
-    let active = if green.stack_bottom == 0 { ptr::null() } else { ptr::from_ref(green) };
-    ACTIVE.set(active);
-    // ORDERING: Relaxed, see `active_of`; the flag is its own green thread's.
-    let is_registered = green.registered.load(Ordering::Relaxed);
-    let active = if is_registered { active } else { ptr::null() };
-    green.hub.active.store(active.cast_mut(), Ordering::Relaxed);
+    // ORDERING: Relaxed, here and below: see `active_of`; the flag is its own green thread's.
+    if green.registered.load(Ordering::Relaxed) {
+        ACTIVE.set(green);
+        green.hub.active.store(ptr::from_ref(green).cast_mut(), Ordering::Relaxed);
+    } else {
+        enter_unregistered(green);
+    }
+}
+
+/// One that we did not make; or the registry had no room for it.
+#[cold]
+fn enter_unregistered(green: &Green) {
+    ACTIVE.set(if green.stack_bottom == 0 { ptr::null() } else { green });
+    green.hub.active.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
 /// The green thread that runs on this worker, which is `hub`'s, lets others run.
