@@ -2,7 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,6 +73,9 @@ pub(crate) struct Engine {
     pool: OnceLock<Result<Arc<Pool>, Rejection>>,
     scheduler: Scheduler,
     shut_down: OnceLock<()>,
+    /// Held to make the pool and to begin a shutdown, so that it finds the pool, or the pool is
+    /// closed before anybody has it.
+    gate: Mutex<()>,
     /// How many calls the backlog had no room for.
     rejected: AtomicU64,
     /// Of calls that ran in their callers.
@@ -157,6 +160,7 @@ impl Engine {
             names: Mutex::default(),
             pool: OnceLock::new(),
             shut_down: OnceLock::new(),
+            gate: Mutex::new(()),
             rejected: AtomicU64::new(0),
             immediate: Mutex::default(),
         }
@@ -205,15 +209,14 @@ impl Engine {
         };
         let pool = runtime
             .map(|runtime| Pool::new(runtime, self.settings.pool_size, self.settings.offload_size));
-        let pool = self.pool.get_or_init(|| pool.map_err(Rejection::from));
-        // ORDERING: with the fence in `shutdown`: it sees the pool, or this sees that it came first.
-        fence(Ordering::SeqCst);
+        probe();
+        let _gate = self.gate.lock();
         if self.shut_down.get().is_some()
-            && let Ok(pool) = pool
+            && let Ok(pool) = &pool
         {
             pool.close();
         }
-        pool
+        self.pool.get_or_init(|| pool.map_err(Rejection::from))
     }
 
     fn made_pool(&self) -> Option<&Arc<Pool>> {
@@ -378,9 +381,13 @@ impl Engine {
         if self.made_pool().is_some_and(|pool| pool.runs_caller()) {
             return Err(Error::InsideTask);
         }
-        self.shut_down.set(()).map_err(|()| Error::ShutDown { huey: self.name.clone() })?;
-        // ORDERING: see `make_pool`.
-        fence(Ordering::SeqCst);
+        let is_first = {
+            let _gate = self.gate.lock();
+            self.shut_down.set(()).is_ok()
+        };
+        if !is_first {
+            return Err(Error::ShutDown { huey: self.name.clone() });
+        }
         log::info!("{:?} is shutting down", self.name);
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();

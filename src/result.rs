@@ -154,7 +154,8 @@ impl<T: Send + 'static> TaskResult<T> {
     /// can't be stopped, nor can what runs on an OS thread: nobody gets its value, but it runs on.
     ///
     /// Tasks that it called are not cancelled with it; who waits for the cancelled one gets the
-    /// error.
+    /// error. Each call looks through all that run: to cancel thousands use
+    /// [`Group::cancel`](crate::Group::cancel), which does so once.
     ///
     /// ```
     /// # use minihuey::{MiniHuey, TaskError, green};

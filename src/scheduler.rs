@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{Clock, Eta, nanos};
 use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
-use crate::periodic::{Fired, MOST_MISSED, Row};
+use crate::periodic::{Fired, Look, MOST_MISSED, Row};
 use crate::timetable::Timetable;
 
 /// A wall clock that is set back by less than this is waited for, so that nothing periodic runs
@@ -95,18 +95,18 @@ impl Scheduler {
     ) -> Result<(), WrongState> {
         probe();
         let shared = self.0.clone();
-        let this_loop = {
+        let now = shared.clock.wall();
+        let (this_loop, rows) = {
             let mut state = shared.state.lock();
             if state.running.is_some() {
                 return Err(WrongState);
             }
             state.loops += 1;
             state.running = Some(state.loops);
-            let now = shared.clock.wall();
-            state.rows.iter().for_each(|row| row.start_from(now));
             state.last_wall = Some(now);
-            state.loops
+            (state.loops, state.rows.clone())
         };
+        rows.iter().for_each(|row| row.start_from(now));
         let watched = Arc::downgrade(&shared);
         let on_turn: Arc<dyn Fn() + Send + Sync> = Arc::new(move || notify(&watched));
         shared.clock.watch(Arc::downgrade(&on_turn));
@@ -155,9 +155,9 @@ impl Scheduler {
     }
 
     pub(crate) fn add(&self, row: Row) {
+        row.start_from(self.0.clock.wall());
         probe();
         let mut state = self.0.state.lock();
-        row.start_from(self.0.clock.wall());
         state.rows.push(Arc::new(row));
         wake(state);
     }
@@ -200,14 +200,12 @@ impl Shared {
         let me = Green::current();
         loop {
             self.state.lock().news = false;
-            self.adopt(&mut source);
+            // What a declaration says of its period is foreign code.
+            panics::contain(|| self.adopt(&mut source));
             let wall = self.clock.wall();
             let mut more = false;
-            // A logger is foreign code, too.
-            panics::contain(|| {
-                self.follow(wall);
-                self.fire_rows(this_loop, wall, pool);
-            });
+            panics::contain(|| self.follow(wall));
+            self.fire_rows(this_loop, wall, pool);
             panics::contain(|| more = self.hand_over(this_loop, wall, pool));
             if more {
                 green::yield_now();
@@ -255,8 +253,9 @@ impl Shared {
             state.last_wall = Some(last);
             return;
         }
-        state.rows.iter().for_each(|row| row.start_from(wall));
+        let rows = state.rows.clone();
         drop(state);
+        rows.iter().for_each(|row| row.start_from(wall));
         log::warn!(
             "{:?}: the wall clock was set back from {last} to {wall}: periodic tasks go on from there",
             self.huey
@@ -271,50 +270,54 @@ impl Shared {
             if self.state.lock().running != Some(this_loop) {
                 return;
             }
-            if look.missed > 0 {
+            // A logger is foreign code, too.
+            panics::contain(|| self.fire(&row, look, wall, pool));
+        }
+    }
+
+    fn fire(self: &Arc<Shared>, row: &Row, look: Look, wall: DateTime<Utc>, pool: &Arc<Pool>) {
+        if look.missed > 0 {
+            let count = if look.missed >= MOST_MISSED { "at least " } else { "" };
+            panics::contain(|| {
                 log::warn!(
-                    "{:?}: periodic task {} missed {}{} firing(s) before {wall}: nobody was \
+                    "{:?}: periodic task {} missed {count}{} firing(s) before {wall}: nobody was \
                      there for them (sleep, a clock that was set, or a task that held the worker)",
                     self.huey,
                     row.name(),
-                    if look.missed >= MOST_MISSED { "at least " } else { "" },
                     look.missed
                 );
-            }
-            let ended = |shared: &Arc<Shared>| {
-                let shared = Arc::downgrade(shared);
-                move || notify(&shared)
-            };
-            let mut overlapped = 0;
-            let queued = row.fire_queued(pool.id(), ended(self));
-            let fired = look.fires.map(|_| row.fire(pool.id(), ended(self)));
-            for fired in [queued, fired].into_iter().flatten() {
-                match fired {
-                    Fired::Run(job) => {
-                        panics::contain(|| {
-                            log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
-                        });
-                        if let Err(refused) = pool.push(job, usize::MAX) {
-                            refused.shut_down();
-                        }
-                    }
-                    Fired::Skipped => {
-                        overlapped += 1;
-                        log::warn!(
-                            "periodic task {} skipped: its last run has not ended",
-                            row.name()
-                        );
-                    }
-                    Fired::Queued => {
-                        log::debug!("periodic {} waits for its last run to end", row.name());
+            });
+        }
+        let ended = |shared: &Arc<Shared>| {
+            let shared = Arc::downgrade(shared);
+            move || notify(&shared)
+        };
+        let mut overlapped = 0;
+        let queued = row.fire_queued(pool.id(), ended(self));
+        let fired = look.fires.map(|_| row.fire(pool.id(), ended(self)));
+        for fired in [queued, fired].into_iter().flatten() {
+            match fired {
+                Fired::Run(job) => {
+                    panics::contain(|| {
+                        log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
+                    });
+                    if let Err(refused) = pool.push(job, usize::MAX) {
+                        refused.shut_down();
                     }
                 }
+                Fired::Skipped => {
+                    overlapped += 1;
+                    log::warn!("periodic task {} skipped: its last run has not ended", row.name());
+                }
+                Fired::Queued => {
+                    log::debug!("periodic {} waits for its last run to end", row.name());
+                }
             }
-            if look.missed + overlapped > 0 {
-                let mut state = self.state.lock();
-                state.marks.missed += look.missed;
-                state.marks.overlapped += overlapped;
-            }
+        }
+        if look.missed + overlapped > 0 {
+            let mut state = self.state.lock();
+            state.marks.missed += look.missed;
+            state.marks.overlapped += overlapped;
         }
     }
 

@@ -15,11 +15,18 @@ use crate::error::Panic;
 thread_local! {
     /// Where the last panic of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// That was since the last task began here. (One that begins clears this and not the place: a
-    /// plain word is cheaper.)
-    static PLACE_IS_OF_NOW: Cell<bool> = const { Cell::new(false) };
+    /// Whose that was, since a task began here: a green thread's, the OS thread's own (null), or
+    /// nobody's. A panic may be resumed that began elsewhere, or was made without the hook: then this
+    /// is another's. (A task that begins clears this and not the place: a plain word is cheaper.)
+    static WHOSE: Cell<*const Green> = const { Cell::new(NOBODY) };
     /// The next panic, if it is this green thread's, is std's, in a sleep that was told to fail.
     static SLEEP_FAILS: Cell<*const Green> = const { Cell::new(ptr::null()) };
+}
+
+const NOBODY: *const Green = ptr::without_provenance(1);
+
+fn caller() -> *const Green {
+    Green::current().map_or(ptr::null(), |green| Arc::as_ptr(&green))
 }
 
 /// Has the place of every panic noted, and then whatever the program does about panics.
@@ -45,7 +52,7 @@ fn chain_hook() {
         let _ = PLACE.try_with(|place| {
             if let Ok(mut place) = place.try_borrow_mut() {
                 *place = info.location().map(ToString::to_string);
-                PLACE_IS_OF_NOW.set(true);
+                WHOSE.set(caller());
             }
         });
         let in_std = info.location().is_some_and(|place| place.file().contains("library/std/"));
@@ -81,8 +88,7 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
     // What slept here before was another task.
     #[cfg(feature = "monkey")]
     SLEEP_FAILS.set(ptr::null());
-    // A panic may be resumed that did not begin here: then it has no place.
-    PLACE_IS_OF_NOW.set(false);
+    WHOSE.set(NOBODY);
     // Whatever `f` may have left half done is the task's own: it is consumed here, and what it
     // shares with others it shares by types that know of panics (`Mutex`), as with std's threads.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
@@ -97,7 +103,7 @@ pub(crate) fn catch<R>(name: &'static str, f: impl FnOnce() -> R) -> Result<R, P
 }
 
 fn take_place() -> Option<String> {
-    if !PLACE_IS_OF_NOW.get() {
+    if WHOSE.replace(NOBODY) != caller() {
         return None;
     }
     PLACE.try_with(|place| place.borrow_mut().take()).ok().flatten()
@@ -111,7 +117,7 @@ pub(crate) struct Carried {
 
 /// Runs `f`, whose panic is to go on in another thread.
 pub(crate) fn carry<R>(f: impl FnOnce() -> R) -> Result<R, Carried> {
-    PLACE_IS_OF_NOW.set(false);
+    WHOSE.set(NOBODY);
     // What `f` left half done is seen by nobody before the panic goes on.
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Carried { payload, place: take_place() })
 }
@@ -119,7 +125,7 @@ pub(crate) fn carry<R>(f: impl FnOnce() -> R) -> Result<R, Carried> {
 impl Carried {
     /// Has the panic go on here, as one that happened where it did. The hook is not called again.
     pub(crate) fn resume(self) -> ! {
-        PLACE_IS_OF_NOW.set(self.place.is_some());
+        WHOSE.set(if self.place.is_some() { caller() } else { NOBODY });
         let _ = PLACE.try_with(|place| *place.borrow_mut() = self.place);
         resume_unwind(self.payload)
     }

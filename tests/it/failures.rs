@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use minihuey::{MiniHuey, TaskError, green};
+use minihuey::sync::channel;
+use minihuey::{MiniHuey, TaskError, TaskResult, green};
 
 use crate::support::{LIMIT, hold};
 
@@ -203,5 +204,23 @@ fn a_panic_that_is_resumed_does_not_come_back_with_the_place_of_another() {
     let TaskError::Panicked(panic) = resumes.call(()).get().unwrap_err() else {
         panic!("not a panic")
     };
+    assert_eq!((panic.message(), panic.place()), ("from elsewhere", None));
+}
+
+#[test]
+fn a_panic_that_another_task_swallowed_meanwhile_lends_its_place_to_nobody() {
+    let huey = MiniHuey::new("meanwhile");
+    let (told, tells) = channel::bounded(0);
+    let waits = huey.task("waits", move || {
+        tells.recv().unwrap();
+        std::panic::resume_unwind(Box::new("from elsewhere"))
+    });
+    let waiting: TaskResult<()> = waits.call(());
+    let swallows = huey.task("swallows", move || {
+        drop(std::panic::catch_unwind(|| panic!("swallowed")));
+        told.send(()).unwrap();
+    });
+    swallows.call(()).get().unwrap();
+    let TaskError::Panicked(panic) = waiting.get().unwrap_err() else { panic!("not a panic") };
     assert_eq!((panic.message(), panic.place()), ("from elsewhere", None));
 }
