@@ -73,6 +73,9 @@ calls! {
     fn sched_yield() -> c_int = SYS_sched_yield;
 }
 
+/// As wide as a register: the last argument of `syscall` lies on the stack, and all of it is read.
+const NO_WAIT: c_long = libc::RWF_NOWAIT as c_long;
+
 /// As `readv`, but fails with EAGAIN instead of blocking. Pipes without a name can do that since Linux
 /// 6.4; of others see [`can_t_tell`].
 ///
@@ -81,9 +84,7 @@ calls! {
 pub unsafe fn readv_now(fd: c_int, parts: *const iovec, count: usize) -> ssize_t {
     let at: c_long = -1;
     // SAFETY: the caller's promise. The position, in two halves, says that none is given.
-    unsafe {
-        libc::syscall(libc::SYS_preadv2, fd, parts, count, at, at, libc::RWF_NOWAIT) as ssize_t
-    }
+    unsafe { libc::syscall(libc::SYS_preadv2, fd, parts, count, at, at, NO_WAIT) as ssize_t }
 }
 
 /// The last call failed because it can't be told not to block, or may not be made at all. Or for
@@ -99,9 +100,7 @@ pub fn can_t_tell() -> bool {
 pub unsafe fn writev_now(fd: c_int, parts: *const iovec, count: usize) -> ssize_t {
     let at: c_long = -1;
     // SAFETY: as above.
-    unsafe {
-        libc::syscall(libc::SYS_pwritev2, fd, parts, count, at, at, libc::RWF_NOWAIT) as ssize_t
-    }
+    unsafe { libc::syscall(libc::SYS_pwritev2, fd, parts, count, at, at, NO_WAIT) as ssize_t }
 }
 
 /// # Safety
