@@ -251,8 +251,8 @@ pub(super) fn probe_for_inner_lock() {
 pub(crate) fn probe_to_wait(bytes: usize) {
     /// For the frames between this probe and the ones that follow, deeper in the stack.
     const DEEPER: usize = 4 * 1024;
-    /// How often an unoptimised build may copy a value on its way.
-    const COPIES: usize = 8;
+    /// How often a build may copy a value on its way: an unoptimised one does so at every turn.
+    const COPIES: usize = if cfg!(debug_assertions) { 12 } else { 8 };
     let more = bytes.saturating_mul(COPIES).saturating_add(DEEPER);
     probe_for(RESERVE.saturating_add(more));
 }

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::green::{Green, Mutex};
+use crate::green::{Green, Mutex, MutexGuard};
 #[doc(no_inline)]
 pub use crossbeam_channel::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
@@ -162,6 +162,14 @@ struct Channel<T> {
     receivers: AtomicUsize,
 }
 
+/// Lets go of the exchange, and tells whoever watches it what has become possible.
+#[inline]
+fn release<T>(mut exchange: MutexGuard<'_, Exchange<T, Waiter>>) {
+    let told = exchange.told();
+    drop(exchange);
+    told.into_iter().for_each(Waiter::wake);
+}
+
 impl<T> Channel<T> {
     /// With one of each end, whether or not it is made.
     fn new(capacity: Option<usize>, alarm: Option<Alarm<T>>) -> Arc<Channel<T>> {
@@ -178,16 +186,17 @@ impl<T> Channel<T> {
     fn with<R>(&self, f: impl FnOnce(&mut Exchange<T, Waiter>) -> R) -> R {
         let mut exchange = self.exchange.lock();
         let given = f(&mut exchange);
-        let told = exchange.told();
-        drop(exchange);
-        told.into_iter().for_each(Waiter::wake);
+        release(exchange);
         given
     }
 
     fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         overflow::probe_to_wait(size_of::<T>());
-        let receiver = self.with(|exchange| exchange.send(value))?;
-        if let Some(receiver) = receiver {
+        // Not by `with`: an unoptimised build would copy the value once more on its way.
+        let mut exchange = self.exchange.lock();
+        let receiver = exchange.send(value);
+        release(exchange);
+        if let Some(receiver) = receiver? {
             receiver.wake();
         }
         Ok(())
@@ -206,20 +215,22 @@ impl<T> Channel<T> {
     fn send_later(&self, value: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         overflow::probe_to_wait(size_of::<T>());
         let (me, waiter) = caller();
-        let sent = self.with(|exchange| match exchange.send(value) {
-            Err(TrySendError::Full(value)) => Ok(exchange.list_sender(value, waiter)),
-            sent => Err(sent),
-        });
-        let ticket = match sent {
-            Ok(ticket) => ticket,
-            Err(Ok(receiver)) => {
+        // Not by `with`, as above.
+        let mut exchange = self.exchange.lock();
+        let ticket = match exchange.send(value) {
+            Ok(receiver) => {
+                release(exchange);
                 if let Some(receiver) = receiver {
                     receiver.wake();
                 }
                 return Ok(());
             }
-            Err(Err(refused)) => return Err(SendTimeoutError::Disconnected(refused.into_inner())),
+            Err(TrySendError::Disconnected(value)) => {
+                return Err(SendTimeoutError::Disconnected(value));
+            }
+            Err(TrySendError::Full(value)) => exchange.list_sender(value, waiter),
         };
+        release(exchange);
         let listed = Offered(self, ticket);
         let is_done = || self.exchange.lock().is_sender_done(ticket);
         // However it ended: what counts is whether the value is still there.
@@ -490,8 +501,11 @@ impl<T> Sender<T> {
     /// Sends for a ticket that was chosen.
     pub(super) fn fulfil(&self, ticket: Ticket, message: T) -> Result<(), SendError<T>> {
         overflow::probe_to_wait(size_of::<T>());
-        let receiver = self.0.with(|exchange| exchange.fulfil(ticket, message))?;
-        if let Some(receiver) = receiver {
+        // Not by `with`, as in `try_send`.
+        let mut exchange = self.0.exchange.lock();
+        let receiver = exchange.fulfil(ticket, message);
+        release(exchange);
+        if let Some(receiver) = receiver? {
             receiver.wake();
         }
         Ok(())
