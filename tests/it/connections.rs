@@ -300,3 +300,32 @@ fn a_destructor_in_a_panic_is_told_that_it_can_t_wait_for_a_connection() {
     fails.join().unwrap_err();
     assert!(crate::support::next(&told));
 }
+
+/// Says, when it is closed, whether another one may be made.
+struct Farewell {
+    pool: Arc<std::sync::OnceLock<Pool<Farewell>>>,
+    makes_room: Arc<AtomicBool>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.get() else { return };
+        if let Ok(Some(another)) = pool.try_get() {
+            self.makes_room.store(true, Ordering::SeqCst);
+            std::mem::forget(another);
+        }
+    }
+}
+
+#[test]
+fn one_that_is_discarded_is_closed_before_another_is_made() {
+    let known: Arc<std::sync::OnceLock<Pool<Farewell>>> = Arc::default();
+    let makes_room = Arc::new(AtomicBool::new(false));
+    let (pool, room) = (known.clone(), makes_room.clone());
+    let connect = move || Ok(Farewell { pool: pool.clone(), makes_room: room.clone() });
+    let pool = Pool::builder(connect).max_size(1).build();
+    known.set(pool.clone()).ok().unwrap();
+    Pooled::discard(pool.get().unwrap());
+    assert!(!makes_room.load(Ordering::SeqCst));
+    assert!(pool.try_get().unwrap().is_some());
+}

@@ -308,8 +308,9 @@ impl<T, E> Pooled<T, E> {
     }
 
     /// Closes the connection: it is broken, or was left in the middle of something.
-    pub fn discard(this: Pooled<T, E>) {
-        drop(Pooled::detach(this));
+    pub fn discard(mut this: Pooled<T, E>) {
+        // Before its place is another's.
+        drop(this.connection.take());
     }
 }
 
