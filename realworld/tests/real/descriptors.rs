@@ -104,7 +104,8 @@ fn all_works_again_after_descriptors_were_used_up() {
     child::run("descriptors::all_works_again_after_descriptors_were_used_up", || {
         patch();
         let origin = origin();
-        let (agent, url) = (origin.agent(), origin.url("/?delay=500ms"));
+        // Long enough for all to be there before the first has its answer.
+        let (agent, url) = (origin.agent(), origin.url("/?delay=3s"));
         // All is there that a task needs besides its own socket.
         let huey = MiniHuey::new("fetch");
         let fetch = huey.try_task("fetch", move || agent.get(&url).call().map(drop));
