@@ -105,7 +105,7 @@ fn all_works_again_after_descriptors_were_used_up() {
         patch();
         let origin = origin();
         // Long enough for all to be there before the first has its answer.
-        let (agent, url) = (origin.agent(), origin.url("/?delay=3s"));
+        let (agent, url) = (origin.agent(), origin.url("/?delay=3000ms"));
         // All is there that a task needs besides its own socket.
         let huey = MiniHuey::new("fetch");
         let fetch = huey.try_task("fetch", move || agent.get(&url).call().map(drop));
