@@ -1,5 +1,5 @@
 //! The process's OS threads for what must block or compute: at most `limit` run at a moment, and
-//! those that have nothing to do end after a while. Knows nothing of green threads.
+//! those that have nothing to do end after a while. Knows of green threads only that no other one may run while a bell is rung.
 //!
 //! All is decided under one lock, and whoever waits has a [`Bell`], which is a lock, a flag and a
 //! condition variable: there is no hand-over here that would need more than that.
@@ -13,7 +13,7 @@ use std::{cell::RefCell, thread};
 use parking_lot::Condvar;
 
 use super::lock::Mutex;
-use super::panics;
+use super::{hub, panics};
 
 /// An idle thread ends after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,8 +31,10 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn ring(&self) {
-        *self.rung.lock() = true;
-        self.changed.notify_one();
+        hub::alone(|| {
+            *self.rung.lock() = true;
+            self.changed.notify_one();
+        });
     }
 
     pub(super) fn wait(&self) {

@@ -53,7 +53,7 @@ pub(crate) struct Deadline(Key);
 impl Drop for Deadline {
     fn drop(&mut self) {
         overflow::probe();
-        let withdrawn = DESK.state.lock().deadlines.remove(self.0);
+        let withdrawn = hub::alone(|| DESK.state.lock().deadlines.remove(self.0));
         drop(withdrawn);
     }
 }
@@ -66,22 +66,26 @@ pub(crate) fn set_deadline(pool: u32, job: u64, timeout: Duration) -> Option<Dea
     overflow::probe();
     let deadline = Instant::now().checked_add(timeout).map(to_nanos)?;
     let job = Pool::by_id(pool)?.find_running(Green::current().as_deref(), job)?;
-    let mut state = DESK.state.lock();
-    let key = state.deadlines.insert(deadline, job);
-    let is_first = deadline < state.sleeps_until;
-    ensure_runs(&mut state);
-    drop(state);
-    if is_first {
-        DESK.changed.notify_one();
-    }
-    Some(Deadline(key))
+    Some(hub::alone(|| {
+        let mut state = DESK.state.lock();
+        let key = state.deadlines.insert(deadline, job);
+        let is_first = deadline < state.sleeps_until;
+        ensure_runs(&mut state);
+        drop(state);
+        if is_first {
+            DESK.changed.notify_one();
+        }
+        Deadline(key)
+    }))
 }
 
 /// Has the thread look after the workers.
 pub(super) fn start(watch: Watch) {
-    let mut state = DESK.state.lock();
-    state.watch = Some(watch);
-    ensure_runs(&mut state);
+    hub::alone(|| {
+        let mut state = DESK.state.lock();
+        state.watch = Some(watch);
+        ensure_runs(&mut state);
+    });
 }
 
 fn ensure_runs(state: &mut State) {
@@ -108,8 +112,10 @@ pub(super) fn note_work() {
 
 #[cold]
 fn rouse() {
-    DESK.state.lock().roused = true;
-    DESK.changed.notify_one();
+    hub::alone(|| {
+        DESK.state.lock().roused = true;
+        DESK.changed.notify_one();
+    });
 }
 
 fn run() {
