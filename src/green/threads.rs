@@ -1,5 +1,6 @@
 //! The process's OS threads for what must block or compute: at most `limit` run at a moment, and
-//! those that have nothing to do end after a while. Knows of green threads only that no other one may run while a bell is rung.
+//! those that have nothing to do end after a while. Knows of green threads only that no other one may
+//! run while a bell is rung.
 //!
 //! All is decided under one lock, and whoever waits has a [`Bell`], which is a lock, a flag and a
 //! condition variable: there is no hand-over here that would need more than that.
