@@ -9,7 +9,6 @@
 //! ```
 //! all in a macro of its own, for the sake of one message: [`outside_of_an_impl`].
 //!
-//!
 //! A function and an empty enum may share a name, for one is a value and the other a type; an
 //! import brings both. The enum could be a module, but the types in a module's signatures would
 //! have to be found from there: `self::`, `super::` and what a function body declares could not.

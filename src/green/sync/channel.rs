@@ -3,7 +3,8 @@
 //!
 //! A message is moved, by way of the stack: put what has more than some KB in a box.
 //!
-//! What differs: a [`tick`] that is received late does not put off the next. A message goes to the receiver that has waited longest, room to the sender that has.
+//! What differs: a [`tick`] that is received late does not put off the next. A message goes to the
+//! receiver that has waited longest, room to the sender that has.
 //! To wait is a point where a cancelled task unwinds: its message was not sent, and one that it was
 //! just given goes back to the front. A task that waits here keeps its place in its huey's
 //! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run then,
