@@ -171,11 +171,11 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
-//!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
-//!                   guard · overflow · panics · lock, on word and futex,
+//!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
+//!                   guard · overflow · overflowed · panics · lock, on word and futex,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · interrupt · poller;
-//!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
+//!                   lobby · wait_list · interrupt · poller;
+//!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·
 //!                   activity

@@ -1,7 +1,9 @@
 //! The atomics, the lock and the cell that hand-made hand-overs are built from, in loom's shape: the loom
 //! models (`tests/loom`) compile the same sources against loom's own.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 pub(crate) use crate::green::{Mutex, futex};
 

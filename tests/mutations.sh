@@ -145,6 +145,37 @@ mutate "lane: a place beyond the limit" src/green/lane.rs \
     's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
     loom offloaded_work_that_waits
 
+condition=src/green/sync/condition.rs
+mutate "condition: unlocked before it is listed" $condition \
+    's/(let ticket = [^;]*;)\s+unlock\(\);/unlock();\n        $1/' loom what_is_notified
+mutate "condition: who unwinds keeps its notification" $condition \
+    's/if was_notified && ended.is_err\(\)/if false/' loom a_notification_of_one
+mutate "condition: who gives up stays listed" $condition \
+    's/self.waiting.lock\(\).remove\(ticket\).is_none\(\)/!self.waiting.lock().contains(ticket)/' \
+    loom conditions::
+lobby=src/green/lobby.rs
+mutate "lobby: who finds room without a call stays listed" $lobby \
+    's/let _ = self.strike\(guest\);//' loom who_is_woken_for_nothing
+mutate "lobby: who gives up stays listed" $lobby \
+    's/self.strike\(&mut guest\).is_none\(\)/guest.0.take().is_some_and(|ticket| !self.waiting.contains(ticket))/' \
+    loom a_call_of_one
+mutate "lobby: who gives up keeps its call" $lobby \
+    's/if was_called \{ self.call\(\) \} else \{ None \}/let _ = was_called;\n        None/' \
+    loom a_call_of_one
+overflowed=src/green/overflowed.rs
+mutate "overflowed: it is not released to the hub" $overflowed \
+    's/first, this, Ordering::Release/first, this, Ordering::Relaxed/' loom all_who_overflow
+mutate "overflowed: the hub does not acquire it" $overflowed \
+    's/swap\(next, Ordering::Acquire\)/swap(next, Ordering::Relaxed)/' loom all_who_overflow
+mutate "overflowed: the link is not stored anew" $overflowed \
+    's/loop \{\s+one.next\(\).store\(first, Ordering::Relaxed\);/one.next().store(first, Ordering::Relaxed);\n        loop {/' \
+    loom all_who_overflow
+armed=src/green/armed.rs
+mutate "timers: it stays armed for what was" $armed \
+    's/self.0.store\(earliest[^;]*;//' loom every_sleeper
+mutate "timers: it is armed anew for later ones" $armed \
+    's/let too_late = deadline </let too_late = deadline >/' loom every_sleeper
+
 selection=src/green/sync/selection.rs
 exchange=src/green/sync/exchange.rs
 mutate "select: the other is claimed though it is not open" $selection \

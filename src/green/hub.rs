@@ -24,7 +24,9 @@ use may::io::{CoIo, WaitIo, WaitIoWaker};
 use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 
+use super::armed::Armed;
 use super::inbox::Inbox;
+use super::overflowed::Overflowed;
 use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
@@ -59,7 +61,7 @@ pub(crate) struct Hub {
     /// What may's selector watches for the hub: the timer, and the descriptors waited for.
     pub(super) poller: Poller,
     /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
-    pub(super) overflowed: AtomicPtr<Green>,
+    pub(super) overflowed: Overflowed<Green>,
     /// The green thread that runs on the worker, if we made it. See `overflow`.
     pub(super) active: AtomicPtr<Green>,
     /// Ticks left until the next look at the clock, and when the last one was. Written by the
@@ -67,7 +69,7 @@ pub(crate) struct Hub {
     ticks: AtomicU32,
     last_look: AtomicU64,
     /// What the timerfd is armed for. As those.
-    armed: AtomicU64,
+    armed: Armed,
     /// The worker, as the kernel calls it; zero until it runs.
     thread: AtomicI32,
 }
@@ -224,11 +226,11 @@ impl Hub {
             is_alone: workers == 1,
             poller: Poller::of_worker(index, workers, &timer)?,
             timer,
-            overflowed: AtomicPtr::default(),
+            overflowed: Overflowed::new(),
             active: AtomicPtr::default(),
             ticks: AtomicU32::new(0),
             last_look: AtomicU64::new(0),
-            armed: AtomicU64::new(u64::MAX),
+            armed: Armed::new(),
             thread: AtomicI32::new(0),
         })
     }
@@ -252,7 +254,10 @@ impl Hub {
         ready(Ok(()));
         loop {
             AT_WORK.set(true);
-            let may_wait = self.inbox.round(|letters| self.turn(letters, now()), || self.arm());
+            let mut may_wait = self.inbox.round(|letters| self.turn(letters, now()), || self.arm());
+            // One that ran on another thread, after a wait of may's own: as with a letter, to arm may
+            // have undone the wake.
+            may_wait &= self.overflowed.is_empty();
             AT_WORK.set(false);
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on
             // this worker, any other comes from the selector.
@@ -299,20 +304,17 @@ impl Hub {
             if ASIDE.get() {
                 return self.set_timer_fd(0);
             }
-            let Some(next) = local.timers.borrow().next() else {
-                // Armed or not: the worst is one wake for nothing.
-                self.armed.store(u64::MAX, Ordering::Relaxed);
-                return;
-            };
-            self.armed.store(next, Ordering::Relaxed);
-            self.set_timer_fd(next.saturating_sub(now()));
+            if let Some(next) = self.armed.arm(local.timers.borrow().next()) {
+                self.set_timer_fd(next);
+            }
         });
     }
 
-    fn set_timer_fd(&self, left: u64) {
+    /// `at` is on the clock of [`now`]; what is past fires at once.
+    fn set_timer_fd(&self, at: u64) {
         // Zero would disarm it.
-        let expiration = Expiration::OneShot(Duration::from_nanos(left.max(1)).into());
-        if let Err(error) = self.timer.set(expiration, TimerSetTimeFlags::empty()) {
+        let expiration = Expiration::OneShot(Duration::from_nanos(at.max(1)).into());
+        if let Err(error) = self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME) {
             log::error!("the timer of the hub can't be set: {error}");
         }
     }
@@ -397,7 +399,7 @@ impl Hub {
             watchdog::note_work();
             // A timer that was to fire before that, for a sleeper or for an urgent letter that came
             // this moment, now fires with this one.
-            self.set_timer_fd(SOON.as_nanos() as u64);
+            self.set_timer_fd(now() + SOON.as_nanos() as u64);
         }
     }
 
@@ -460,7 +462,7 @@ impl Hub {
 
     /// Somebody of ours waits since `then` for a worker that does not come. For the watchdog.
     pub(super) fn is_wanted(&self, then: u64) -> bool {
-        self.inbox.has_mail() || self.armed.load(Ordering::Relaxed) < then
+        self.inbox.has_mail() || self.armed.is_before(then)
     }
 
     pub(super) fn thread(&self) -> libc::pid_t {
@@ -488,8 +490,7 @@ pub(crate) fn set_timer(deadline: Instant, green: &Green) -> Timer {
     let deadline = to_nanos(deadline);
     LOCAL.with(|local| {
         let key = local.timers.borrow_mut().insert(deadline, green.coroutine.clone());
-        if deadline < green.hub.armed.load(Ordering::Relaxed) {
-            green.hub.armed.store(deadline, Ordering::Relaxed);
+        if green.hub.armed.comes_too_late(deadline) {
             green.hub.wake();
         }
         Timer { deadline, key }

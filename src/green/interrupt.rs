@@ -111,11 +111,11 @@ impl Pool {
             } else {
                 state.books.waiting -= 1;
                 state.books.cancelled += 1;
-                wake.extend(state.for_room.pop());
+                wake.extend(state.for_room.call());
             }
         }
         if state.books.waiting == 0 && state.books.begun == 0 {
-            wake.extend(state.for_idle.drain());
+            wake.extend(state.for_idle.call_all());
         }
         let runners = state.interrupt(&mut begun);
         drop(state);

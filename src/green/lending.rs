@@ -208,7 +208,7 @@ impl Pool {
         state.runners[number] = Some(runner.clone());
         state.books.waiting -= 1;
         state.books.begun += 1;
-        let for_room = state.for_room.pop();
+        let for_room = state.for_room.call();
         drop(state);
         if let Some(waiter) = for_room {
             waiter.wake();

@@ -1,68 +1,62 @@
-//! Who waits for something to change, such as a pool running empty: each at most once, and
-//! gone when it gives up.
+//! Who waits for something to change, such as a backlog having room. Pure: whoever keeps one does so
+//! under the lock of what may change, and wakes those whom it gives.
+//!
+//! A guest that is called is off the list, and looks again: it may find that others were quicker. One
+//! that finds what it waits for without a call leaves the list, too, for a call to it would be lost
+//! for those behind.
 
-use std::collections::VecDeque;
+use super::wait_list::{Ticket, WaitList};
 
-use super::Waiter;
-
-#[derive(Default)]
-pub(super) struct Lobby {
-    waiting: VecDeque<(u64, Waiter)>,
-    keys: u64,
+pub(crate) struct Lobby<W> {
+    waiting: WaitList<W>,
 }
 
 /// One who waits, over all the times that it is woken for nothing.
 #[derive(Default)]
-pub(super) struct Guest(Option<u64>);
+pub(crate) struct Guest(Option<Ticket>);
 
-impl Lobby {
-    /// Lists the calling thread, unless it is listed.
-    pub(super) fn enter(&mut self, guest: &mut Guest) {
-        let key = *guest.0.get_or_insert_with(|| {
-            self.keys += 1;
-            self.keys
-        });
-        if !self.waiting.iter().any(|(listed, _)| *listed == key) {
-            self.waiting.push_back((key, Waiter::current()));
+impl<W> Lobby<W> {
+    pub(crate) const fn new() -> Lobby<W> {
+        Lobby { waiting: WaitList::new() }
+    }
+
+    /// A guest has looked whether its wait is over. Lists it if not, unless it is listed; gives
+    /// `is_over`.
+    pub(crate) fn look(
+        &mut self,
+        guest: &mut Guest,
+        is_over: bool,
+        waiter: impl FnOnce() -> W,
+    ) -> bool {
+        if is_over {
+            let _ = self.strike(guest);
+        } else if !guest.0.is_some_and(|ticket| self.waiting.contains(ticket)) {
+            guest.0 = Some(self.waiting.push(waiter()));
         }
+        is_over
     }
 
-    /// Takes a guest who gave up off the list.
-    pub(super) fn leave(&mut self, guest: Guest) {
-        self.waiting.retain(|(listed, _)| Some(*listed) != guest.0);
+    /// A guest gives up. Gives whom to wake in its place, if it was called for nothing.
+    pub(crate) fn leave(&mut self, mut guest: Guest) -> Option<W> {
+        let was_called = guest.0.is_some() && self.strike(&mut guest).is_none();
+        if was_called { self.call() } else { None }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn strike(&mut self, guest: &mut Guest) -> Option<W> {
+        self.waiting.remove(guest.0.take()?)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Waiter> {
-        self.waiting.pop_front().map(|(_, waiter)| waiter)
+    /// Takes off the one who has waited longest, who is to be woken.
+    pub(crate) fn call(&mut self) -> Option<W> {
+        self.waiting.pop().map(|(_, waiter)| waiter)
     }
 
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Waiter> {
-        self.waiting.drain(..).map(|(_, waiter)| waiter)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guest_is_listed_once_and_gone_when_it_leaves() {
-        let mut lobby = Lobby::default();
-        let (mut first, mut second) = (Guest::default(), Guest::default());
-        lobby.enter(&mut first);
-        lobby.enter(&mut second);
-        lobby.enter(&mut first);
-        assert_eq!(lobby.waiting.len(), 2);
-        assert!(lobby.pop().is_some());
-        // Woken for nothing: it waits again, behind the other.
-        lobby.enter(&mut first);
-        assert_eq!(lobby.waiting.len(), 2);
-        lobby.leave(second);
-        lobby.leave(first);
-        assert!(lobby.is_empty() && lobby.pop().is_none());
+    /// As `call`, all of them.
+    pub(crate) fn call_all(&mut self) -> Vec<W> {
+        self.waiting.drain()
     }
 }

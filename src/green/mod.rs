@@ -21,6 +21,7 @@
 
 mod activity;
 mod arena;
+mod armed;
 mod backlog;
 mod called;
 mod descriptor;
@@ -37,6 +38,7 @@ mod lobby;
 mod lock;
 mod offload;
 mod overflow;
+mod overflowed;
 pub(crate) mod panics;
 mod poller;
 mod pool;
@@ -49,6 +51,7 @@ pub mod sync;
 mod thread;
 mod threads;
 mod timers;
+mod wait_list;
 mod waiter;
 mod watch;
 mod watchdog;

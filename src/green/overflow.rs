@@ -334,17 +334,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         pause(green.hub);
         // SAFETY: we know its stack, so it has a guard; and nothing will run on that again.
         unsafe { guard::lift(green.stack_bottom) };
-        let overflowed = &green.hub.overflowed;
-        let this = ptr::from_ref(green).cast_mut();
-        // ORDERING: Release, so that whoever takes the list sees the links.
-        let mut first = overflowed.load(Ordering::Relaxed);
-        loop {
-            green.next_overflowed.store(first, Ordering::Relaxed);
-            match overflowed.compare_exchange(first, this, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => first = now,
-            }
-        }
+        green.hub.overflowed.push(green);
         wake_by_timer(green.hub);
     }
     if let Some(previous) = PREVIOUS.get() {
@@ -381,16 +371,7 @@ fn wake_by_timer(hub: &Hub) {
 
 /// Resolves what the overflowed green threads of this worker ran. Called by its hub.
 pub(super) fn bury(hub: &Hub) {
-    // ORDERING: Relaxed, a hint: the handler has the hub run afterwards.
-    if hub.overflowed.load(Ordering::Relaxed).is_null() {
-        return;
-    }
-    // ORDERING: Acquire, pairs with the Release in `handle`.
-    let mut next = hub.overflowed.swap(ptr::null_mut(), Ordering::Acquire);
-    while !next.is_null() {
-        // SAFETY: kept alive for good by its own dead stack (see `handle`).
-        let green = unsafe { &*next };
-        next = green.next_overflowed.load(Ordering::Relaxed);
+    for green in hub.overflowed.take() {
         super::runtime_of(hub).release_green();
         if let Some(member) = &green.member {
             member.pool.bury(green, member);

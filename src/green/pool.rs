@@ -48,8 +48,8 @@ pub(super) struct State {
     pub(super) books: Books,
     pub(super) closed: bool,
     /// Who waits for the backlog to have room, and who for all jobs to end.
-    pub(super) for_room: Lobby,
-    pub(super) for_idle: Lobby,
+    pub(super) for_room: Lobby<Waiter>,
+    pub(super) for_idle: Lobby<Waiter>,
 }
 
 impl State {
@@ -74,7 +74,7 @@ impl State {
     #[cold]
     fn greet_idle(&mut self, chores: &mut SomeChores) {
         if self.books.begun == 0 && self.books.waiting == 0 {
-            wake_later(chores, self.for_idle.drain());
+            wake_later(chores, self.for_idle.call_all());
         }
     }
 }
@@ -194,8 +194,8 @@ impl Pool {
                 free_numbers: Vec::new(),
                 books: Books::default(),
                 closed: false,
-                for_room: Lobby::default(),
-                for_idle: Lobby::default(),
+                for_room: Lobby::new(),
+                for_idle: Lobby::new(),
             }),
             starved: AtomicBool::new(false),
             has_choice: AtomicBool::new(false),
@@ -270,17 +270,10 @@ impl Pool {
         let waited = block_or_interrupted(me.as_deref(), None, || {
             let mut state = self.state.lock();
             let has_room = state.books.waiting < limit || state.closed;
-            if !has_room {
-                state.for_room.enter(&mut guest);
-            }
-            has_room
+            state.for_room.look(&mut guest, has_room, Waiter::current)
         });
         if waited != Waited::Ready {
-            let mut state = self.state.lock();
-            state.for_room.leave(guest);
-            // It may have been woken for room that it won't use.
-            let next = state.for_room.pop();
-            drop(state);
+            let next = self.state.lock().for_room.leave(guest);
             if let Some(next) = next {
                 next.wake();
             }
@@ -299,14 +292,14 @@ impl Pool {
         let mut guest = Guest::default();
         let waited = block_or_interrupted(me.as_deref(), deadline, || {
             let mut state = self.state.lock();
-            let idle = state.books.waiting == 0 && state.books.begun == 0;
-            if !idle {
-                state.for_idle.enter(&mut guest);
-            }
-            idle
+            let is_idle = state.books.waiting == 0 && state.books.begun == 0;
+            state.for_idle.look(&mut guest, is_idle, Waiter::current)
         });
         if waited != Waited::Ready {
-            self.state.lock().for_idle.leave(guest);
+            let next = self.state.lock().for_idle.leave(guest);
+            if let Some(next) = next {
+                next.wake();
+            }
         }
         if let Some(place) = place {
             place.reclaim();
@@ -346,7 +339,7 @@ impl Pool {
             state.books.enter(job.abandoned().unwrap_or(Ran::ShutDown));
         }
         let is_idle = state.books.waiting == 0 && state.books.begun == 0;
-        let wake: Vec<_> = if is_idle { state.for_idle.drain().collect() } else { Vec::new() };
+        let wake = if is_idle { state.for_idle.call_all() } else { Vec::new() };
         drop(state);
         wake.into_iter().for_each(Waiter::wake);
         abandoned
@@ -362,7 +355,7 @@ impl Pool {
         let mut state = self.state.lock();
         state.closed = true;
         let idle = state.backlog.drain_idle();
-        let for_room: Vec<_> = state.for_room.drain().collect();
+        let for_room = state.for_room.call_all();
         drop(state);
         for runner in idle {
             if let Some(member) = &runner.member {
@@ -542,7 +535,7 @@ impl Pool {
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
-                        wake_later(chores, state.for_room.pop());
+                        wake_later(chores, state.for_room.call());
                     }
                     return (Some((job, number)), stale);
                 }

@@ -96,7 +96,7 @@ impl Green {
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
-                        wake_later(&mut chores, state.for_room.pop());
+                        wake_later(&mut chores, state.for_room.call());
                     }
                     // If there can be no runner more, this one goes on after this job.
                     let _ = pool.muster(&mut state, Some(crew), &mut chores);

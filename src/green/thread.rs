@@ -9,6 +9,7 @@ use may::coroutine::Coroutine;
 
 use super::called::Called;
 use super::hub::{self, Hub};
+use super::overflowed::Linked;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
@@ -32,7 +33,13 @@ pub(crate) struct Green {
     pub(super) stack_bottom: usize,
     pub(super) stack_size: usize,
     /// Links the green threads that overflowed, until the hub has seen to them.
-    pub(super) next_overflowed: AtomicPtr<Green>,
+    next_overflowed: AtomicPtr<Green>,
+}
+
+impl Linked for Green {
+    fn next(&self) -> &AtomicPtr<Green> {
+        &self.next_overflowed
+    }
 }
 
 may::coroutine_local!(static CURRENT: RefCell<Option<Own>> = RefCell::new(None));

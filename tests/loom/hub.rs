@@ -18,18 +18,22 @@ struct Hub {
 
 /// The timerfd, and the selector that waits for it: told once that it fired, unless it was set to
 /// something later before that.
-struct Timer {
+pub struct Timer {
     fires: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Timer {
-    fn set(&self, fires: bool) {
+    pub fn new() -> Timer {
+        Timer { fires: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    pub fn set(&self, fires: bool) {
         *self.fires.lock().unwrap() = fires;
         self.changed.notify_one();
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         let mut fires = self.fires.lock().unwrap();
         while !*fires {
             fires = self.changed.wait(fires).unwrap();
@@ -40,8 +44,7 @@ impl Timer {
 
 impl Hub {
     fn new() -> Hub {
-        let timer = Timer { fires: Mutex::new(false), changed: Condvar::new() };
-        Hub { inbox: Inbox::new(), timer }
+        Hub { inbox: Inbox::new(), timer: Timer::new() }
     }
 
     fn run(&self, letters: usize) -> u32 {

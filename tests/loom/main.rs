@@ -8,26 +8,32 @@
 mod bell;
 mod calls;
 mod channels;
+mod conditions;
 mod counted;
 mod descriptors;
 mod doors;
 mod dozes;
 mod hub;
+mod lobbies;
 mod locks;
 mod meetings;
 mod offloaded;
+mod overflows;
 mod owners;
 mod pool;
 mod preemptions;
 mod selects;
 mod starved;
+mod timers;
 mod values;
 mod word_lock;
 
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
 
     /// As ours: it knows no poison.
     pub struct Mutex<T>(loom::sync::Mutex<T>);
@@ -78,6 +84,9 @@ mod cell;
 mod states;
 
 #[allow(dead_code)]
+#[path = "../../src/green/armed.rs"]
+mod armed;
+#[allow(dead_code)]
 #[path = "../../src/green/backlog.rs"]
 mod backlog;
 #[path = "../../src/green/called.rs"]
@@ -92,6 +101,11 @@ mod inbox;
 #[allow(dead_code)]
 #[path = "../../src/green/lane.rs"]
 mod lane;
+#[allow(dead_code)]
+#[path = "../../src/green/lobby.rs"]
+mod lobby;
+#[path = "../../src/green/overflowed.rs"]
+mod overflowed;
 #[allow(dead_code)]
 #[path = "../../src/green/quota.rs"]
 mod quota;
@@ -122,6 +136,9 @@ mod arena {
 }
 
 #[allow(dead_code)]
+#[path = "../../src/green/sync/condition.rs"]
+mod condition;
+#[allow(dead_code)]
 #[path = "../../src/green/sync/exchange.rs"]
 mod exchange;
 #[allow(dead_code)]
@@ -134,7 +151,10 @@ mod permits;
 #[path = "../../src/green/sync/selection.rs"]
 mod selection;
 #[allow(dead_code)]
-#[path = "../../src/green/sync/wait_list.rs"]
+#[path = "../../src/green/timers.rs"]
+mod sleepers;
+#[allow(dead_code)]
+#[path = "../../src/green/wait_list.rs"]
 mod wait_list;
 #[path = "../../src/green/word.rs"]
 mod word;

@@ -1,4 +1,5 @@
-//! [`Condvar`]: a list of those who wait for word, and the mutex that they let go of meanwhile.
+//! [`Condvar`]: a [`Condition`] that threads of either kind wait for, and the mutex that they let go of
+//! meanwhile.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,6 +9,7 @@ use lock_api::RawMutex as _;
 
 use super::super::{Waited, Waiter, block_until, overflow};
 use super::acquire::{Patience, caller};
+use super::condition::Condition;
 use super::mutex::MutexGuard;
 use super::wait_list::WaitList;
 use crate::clock::deadline;
@@ -44,7 +46,7 @@ use crate::clock::deadline;
 /// # Ok::<(), minihuey::TaskError>(())
 /// ```
 pub struct Condvar {
-    waiting: crate::green::Mutex<WaitList<Waiter>>,
+    condition: Condition<Waiter>,
 }
 
 /// How a wait with a limit ended.
@@ -61,7 +63,7 @@ impl WaitTimeoutResult {
 impl Condvar {
     /// One that nobody waits at.
     pub const fn new() -> Condvar {
-        Condvar { waiting: crate::green::Mutex::new(WaitList::new()) }
+        Condvar { condition: Condition::of(crate::green::Mutex::new(WaitList::new())) }
     }
 
     /// Unlocks the guard's mutex, waits for a notification, and locks it again.
@@ -131,17 +133,13 @@ impl Condvar {
     /// Has the one who waits longest go on. Gives false if nobody waits.
     pub fn notify_one(&self) -> bool {
         overflow::probe();
-        let first = self.waiting.lock().pop();
-        first.map(|(_, waiter)| waiter.wake()).is_some()
+        self.condition.notify_one(Waiter::wake)
     }
 
     /// Has all who wait now go on. Gives how many there were.
     pub fn notify_all(&self) -> usize {
         overflow::probe();
-        let all = self.waiting.lock().drain();
-        let count = all.len();
-        all.into_iter().for_each(Waiter::wake);
-        count
+        self.condition.notify_all(Waiter::wake)
     }
 
     fn wait_or_unwind<T: ?Sized>(
@@ -151,26 +149,24 @@ impl Condvar {
     ) -> Waited {
         overflow::probe_to_wait(0);
         let (me, waiter) = caller();
-        let ticket = self.waiting.lock().push(waiter);
         // SAFETY: the guard, which shows that it is locked, is here, borrowed, until it is again.
         let mutex = unsafe { MutexGuard::mutex(guard).raw() };
-        // SAFETY: it is locked, by the guard.
-        unsafe { mutex.unlock() };
-        // Caught, because to wait for the mutex is impossible while it unwinds.
-        let waited = catch_unwind(AssertUnwindSafe(|| {
-            block_until(me.as_deref(), deadline, || !self.waiting.lock().contains(ticket))
-        }));
-        let was_notified = self.waiting.lock().remove(ticket).is_none();
-        mutex.lock();
-        match waited {
+        let (ended, was_notified) = self.condition.wait(
+            waiter,
+            // SAFETY: it is locked, by the guard.
+            || unsafe { mutex.unlock() },
+            // Caught, because to wait for the mutex is impossible while it unwinds.
+            |is_over| {
+                let block = || block_until(me.as_deref(), deadline, is_over);
+                catch_unwind(AssertUnwindSafe(block))
+            },
+            || mutex.lock(),
+            Waiter::wake,
+        );
+        match ended {
             Ok(_) if was_notified => Waited::Ready,
             Ok(waited) => waited,
-            Err(payload) => {
-                if was_notified {
-                    self.notify_one();
-                }
-                resume_unwind(payload)
-            }
+            Err(payload) => resume_unwind(payload),
         }
     }
 }

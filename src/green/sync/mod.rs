@@ -20,6 +20,7 @@ mod acquire;
 mod alarm;
 mod barrier;
 pub mod channel;
+mod condition;
 mod condvar;
 mod connections;
 mod exchange;
@@ -31,7 +32,6 @@ mod select;
 mod select_macro;
 mod selection;
 mod semaphore;
-mod wait_list;
 
 #[doc(inline)]
 pub use crate::{__select as select, __select_biased as select_biased};
@@ -47,3 +47,5 @@ pub use select::{Select, SelectedOperation};
 pub use semaphore::{Semaphore, SemaphorePermit};
 
 pub use crate::error::PoolError;
+
+use super::wait_list;
