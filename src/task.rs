@@ -10,8 +10,8 @@ use std::time::Instant;
 use crate::error::{Failure, Rejection, TaskError};
 use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
-use crate::slot::states::{CANCELLED, SHUT_DOWN, TIMED_OUT};
-use crate::slot::{self, Slot};
+use crate::slot::states::{CANCELLED, OVERFLOWED, SHUT_DOWN, TIMED_OUT};
+use crate::slot::{self, Ended, Slot};
 
 /// What every call carries beside its work.
 pub(crate) struct Header {
@@ -34,6 +34,19 @@ where
     }
     let (slot, receiver) = slot::slot(header, pool, work);
     (slot, TaskResult::new(receiver))
+}
+
+impl<T> Ended for Result<T, TaskError> {
+    #[cold]
+    #[inline(never)]
+    fn ended(fate: u8) -> Result<T, TaskError> {
+        Err(match fate {
+            CANCELLED => TaskError::Cancelled,
+            TIMED_OUT => TaskError::TimedOut,
+            OVERFLOWED => TaskError::StackOverflow,
+            _ => TaskError::ShutDown,
+        })
+    }
 }
 
 /// Work of more bytes than these has an allocation of its own.
@@ -64,62 +77,59 @@ where
     T: Send + 'static,
 {
     fn run(&self) -> Ran {
-        let Some(work) = self.begin() else {
-            return self.abandoned().unwrap_or(Ran::ShutDown);
-        };
         let Header { meta, id } = self.header;
-        let deadline = meta.timeout.map(|timeout| green::set_deadline(self.pool, id, timeout));
-        let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
-        // What comes of a task that was ended from outside is no news.
-        let report = |error: &dyn Display| {
-            let level = self.abandoned().map_or(log::Level::Error, |_| log::Level::Debug);
-            panics::contain(|| log::log!(level, "{error} (call #{id})"));
-        };
-        let (value, ran) = match panics::catch(meta.name, work) {
-            Ok(Ok(value)) => (Ok(value), Ran::Finished),
-            Ok(Err(failure)) => {
-                report(&failure);
-                (Err(TaskError::Failed(failure)), Ran::Failed)
+        let mut ran = Ran::ShutDown;
+        let work = |work: F| {
+            let deadline = meta.timeout.map(|timeout| green::set_deadline(self.pool, id, timeout));
+            let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
+            // What comes of a task that was ended from outside is no news.
+            let report = |error: &dyn Display| {
+                let level = self.abandoned().map_or(log::Level::Error, |_| log::Level::Debug);
+                panics::contain(|| log::log!(level, "{error} (call #{id})"));
+            };
+            let value;
+            (value, ran) = match panics::catch(meta.name, work) {
+                Ok(Ok(value)) => (Ok(value), Ran::Finished),
+                Ok(Err(failure)) => {
+                    report(&failure);
+                    (Err(TaskError::Failed(failure)), Ran::Failed)
+                }
+                Err(panic) => {
+                    report(&panic);
+                    (Err(TaskError::Panicked(panic)), Ran::Failed)
+                }
+            };
+            drop(deadline);
+            if let Some(start) = start {
+                let seconds = start.elapsed().as_secs_f64();
+                panics::contain(|| log::debug!("executed {} #{id} in {seconds:.6} s", meta.name));
             }
-            Err(panic) => {
-                report(&panic);
-                (Err(TaskError::Panicked(panic)), Ran::Failed)
-            }
+            value
         };
-        drop(deadline);
-        if let Some(start) = start {
-            let seconds = start.elapsed().as_secs_f64();
-            panics::contain(|| log::debug!("executed {} #{id} in {seconds:.6} s", meta.name));
+        match self.carry_out(work, |late| panics::contain(|| drop(late))) {
+            Some(true) => ran,
+            Some(false) | None => self.abandoned().unwrap_or(ran),
         }
-        if self.resolve(value, |late| panics::contain(|| drop(late))) {
-            return ran;
-        }
-        self.abandoned().unwrap_or(ran)
     }
 
     fn abandon(&self, end: End) -> bool {
-        let (fate, error) = match end {
-            End::StackOverflow(dead) => {
-                self.discard_work(0);
-                return self.bury(Err(TaskError::StackOverflow), dead);
-            }
-            End::Cancelled => (CANCELLED, TaskError::Cancelled),
-            End::TimedOut => (TIMED_OUT, TaskError::TimedOut),
-            End::ShutDown => (SHUT_DOWN, TaskError::ShutDown),
-            End::Rejected(why) => (SHUT_DOWN, TaskError::Rejected(why)),
+        let over = match end {
+            End::Cancelled => self.end(CANCELLED),
+            End::TimedOut => self.end(TIMED_OUT),
+            End::ShutDown => self.end(SHUT_DOWN),
+            End::Rejected(why) => self.refuse(Err(TaskError::Rejected(why))),
         };
-        if !self.discard_work(fate) {
-            return false;
-        }
-        while !self.is_vacant() {
-            // A runner took the work this moment, and is about to have moved it out.
-            std::thread::yield_now();
-        }
-        self.resolve_for_it(fate, Err(error))
+        over.is_some_and(slot::wake)
     }
 
     fn doom(&self, proof: &Dead) {
-        Slot::doom(self, proof);
+        self.doom_by(proof);
+    }
+
+    fn bury(&self) {
+        if let Some(waiter) = self.bury_doomed() {
+            slot::wake(waiter);
+        }
     }
 
     #[inline]
@@ -128,6 +138,7 @@ where
             0 => None,
             CANCELLED => Some(Ran::Cancelled),
             TIMED_OUT => Some(Ran::TimedOut),
+            OVERFLOWED => Some(Ran::Failed),
             _ => Some(Ran::ShutDown),
         }
     }

@@ -59,6 +59,15 @@ mutate "slot: publish only releases" $cell \
     's/fetch_or\(READY, Ordering::AcqRel\)/fetch_or(READY, Ordering::Release)/' loom $publish
 mutate "slot: register only acquires" $cell \
     's/fetch_or\(WAITING, Ordering::AcqRel\)/fetch_or(WAITING, Ordering::Acquire)/' loom $publish
+mutate "slot: a value that is too late is left in the slot" $cell \
+    's/(let before = self.set_ready\(\);\s+if )before & FATE != 0/$1before \& FATE == FATE/' \
+    loom values::
+mutate "slot: it may be ended once it has a value" $cell \
+    's/(READY \};\s+\(state & )\(READY \| FATE\)/$1FATE/' loom values::
+mutate "slot: it is over before its work is dropped" $cell \
+    's/if state & BEGUN == 0 \{ 0 \} else \{ READY \}/READY/' loom what_is_ended
+mutate "slot: the dead may be ended otherwise" $cell \
+    's/state & \(READY \| FATE\) == OVERFLOWED/state \& READY == 0/' loom one_who_died
 
 shared=an_objects_last_owner_sees
 mutate "shared: the last owner's drop only releases" src/green/shared.rs \

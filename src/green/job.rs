@@ -57,11 +57,13 @@ pub(crate) trait Job: Send + Sync {
     /// Runs it, unless it has begun or was abandoned. Never unwinds.
     fn run(&self) -> Ran;
     /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
-    /// has a value, or another end, already. If it has begun, it runs on: see `interrupt`.
+    /// has a value, or another end, already. If it has begun, it runs on (see `interrupt`), or, with
+    /// `Rejected`, this gives false.
     fn abandon(&self, end: End) -> bool;
-    /// Decides that `abandon` with `StackOverflow` will tell how it ends, and nothing else, unless
-    /// something has.
+    /// Decides that it ends by a stack overflow, and nothing else, unless something has.
     fn doom(&self, proof: &Dead);
+    /// Ends it so, if `doom` has decided it.
+    fn bury(&self);
     /// How it ends, if `abandon` says so, and not what it does itself.
     fn abandoned(&self) -> Option<Ran>;
     /// Some runner has it, it was taken out of the backlog, or it is kept back until it is due. For
@@ -98,7 +100,6 @@ impl Dead {
 
 /// How a job ends that does not end by itself.
 pub(crate) enum End {
-    StackOverflow(Dead),
     Cancelled,
     TimedOut,
     ShutDown,

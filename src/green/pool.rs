@@ -661,8 +661,7 @@ impl Pool {
                         job.id(),
                     );
                 });
-                // SAFETY: the job began in the runner that is being buried.
-                job.abandon(End::StackOverflow(unsafe { Dead::new() }));
+                job.bury();
             }
         };
         let again = dead.clone();

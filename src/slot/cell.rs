@@ -2,21 +2,23 @@
 //! value. Its safe face, for the rest of the crate, is the [parent module](super).
 //!
 //! ```text
-//!              begin()        decide(), publish(value)
-//!   work ────────────────▶ empty ────────────────▶ value ────────▶ empty
-//!  (NEW)      BEGUN, by             DECIDED, then          TAKEN, by the
-//!             the first             READY, by the first     one receiver
+//!              begin()                  publish(value)
+//!   work ────────────────▶ empty ──────────────────────▶ value ────────▶ empty
+//!  (NEW)      BEGUN, by      │    READY, unless ended             taken, by the
+//!             the first      │    before                           one receiver
+//!                            └─ end(fate): FATE and READY; then the value stays with its maker
 //!
 //!   waiter:  register() fills it (WAITING) ── unregister() clears it, unless READY came first:
-//!            then publish() has moved it out, for its caller to wake
+//!            then whoever set that has moved it out, for its caller to wake
 //! ```
-//! There may be any number of resolvers, but only one receiver: its methods are `unsafe`.
+//! Any number may end it from outside, but only one has the work, and there is only one receiver:
+//! their methods are `unsafe`.
 
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool as StdAtomicBool;
 
-use super::states::{BEGUN, DECIDED, FATE, NEW, READY, TAKEN, WAITING};
+use super::states::{BEGUN, FATE, NEW, OVERFLOWED, READY, WAITING};
 use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
 
 /// The work is gone before the value comes, so they share their bytes.
@@ -34,9 +36,9 @@ pub(crate) struct Slot<H, F, T, W> {
     pub(crate) pool: u32,
     pub(crate) claimed: StdAtomicBool,
     state: AtomicU8,
-    /// The work has been moved out: the content's bytes are free for the value. Follows BEGUN,
-    /// and is a field of its own because a plain store is cheaper than one more read-modify-write.
-    vacant: AtomicBool,
+    /// The receiver has moved the value out. Written by it alone, and so no bit of the state: a plain
+    /// store is cheaper than one more read-modify-write.
+    taken: AtomicBool,
     waiter: UnsafeCell<Option<W>>,
     content: UnsafeCell<Content<F, T>>,
 }
@@ -54,13 +56,14 @@ impl<H, F, T, W> Slot<H, F, T, W> {
             pool,
             claimed: StdAtomicBool::new(false),
             state: AtomicU8::new(NEW),
-            vacant: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             waiter: UnsafeCell::new(None),
             content: UnsafeCell::new(Content { work: ManuallyDrop::new(work) }),
         }
     }
 
-    /// Takes the work out. `None` if somebody has already.
+    /// Takes the work out. `None` if somebody has already. Whoever gets it must
+    /// [`publish`](Slot::publish) what comes of it.
     #[inline]
     pub(crate) fn begin(&self) -> Option<F> {
         // ORDERING: Relaxed. The work was written before the slot was shared (whoever hands the
@@ -68,111 +71,50 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
             return None;
         }
-        // SAFETY: the content is the work until BEGUN is set, this call set it, and a value is
-        // written only once `vacant` is set, below.
-        let work =
-            self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).work) });
-        // ORDERING: Release: whoever sees it true may write where this thread has read.
-        self.vacant.store(true, Ordering::Release);
-        Some(work)
+        // SAFETY: the content is the work until BEGUN is set, and this call set it.
+        Some(self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).work) }))
     }
 
-    /// As `begin`, for whoever ends it as `fate` says, but drops the work where it is: it may be
-    /// larger than the caller's stack. Gives false if somebody else began to end it so: then it is
-    /// theirs to decide.
-    pub(crate) fn discard_work(&self, fate: u8) -> bool {
-        let unless_begun = |state| (state & BEGUN == 0).then_some(state | BEGUN | fate);
-        // ORDERING: Relaxed, as in `begin`.
-        let begun =
-            self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_begun).err();
-        if let Some(state) = begun {
-            return state & FATE == 0;
-        }
-        let drop_work = || {
-            // SAFETY: as in `begin`.
-            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).work) });
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_work)) {
-            // Its own destructor might panic, too.
-            std::mem::forget(payload);
-        }
-        // ORDERING: Release, as in `begin`.
-        self.vacant.store(true, Ordering::Release);
-        true
-    }
-
-    /// Decides the value in place of a runner that died at whatever it was doing, so that nobody
-    /// ends it otherwise from here on. Gives false if it was ready before or somebody else ends it.
+    /// Writes the value. Gives the waiter that now must be woken, if there is one; or None, and the
+    /// value to `late`, if somebody has ended it meanwhile.
     ///
     /// # Safety
-    /// Whoever took the work out to run it, and whoever `decide` gave true, will never run again.
-    pub(crate) unsafe fn decide_for_the_dead(&self) -> bool {
-        let unless_ended = |state| (state & (READY | FATE) == 0).then_some(state | BEGUN | DECIDED);
-        // ORDERING: Acquire for READY, as elsewhere; the rest by the one thread that is left.
-        if self.state.fetch_update(Ordering::Acquire, Ordering::Acquire, unless_ended).is_err() {
-            return false;
-        }
-        self.vacant.store(true, Ordering::Release);
-        true
-    }
-
-    /// Publishes the value in place of a dead runner: what of the work or of a value is here, is
-    /// leaked. Gives false, and drops the value, if it was ready before or somebody else ends it;
-    /// and the waiter to wake.
-    ///
-    /// # Safety
-    /// As for `decide_for_the_dead`, which may have been called before; and only once.
-    pub(crate) unsafe fn publish_for_the_dead(&self, value: T) -> (bool, Option<W>) {
-        // SAFETY: the caller's promise is the same.
-        if !unsafe { self.decide_for_the_dead() } {
-            return (false, None);
-        }
-        // SAFETY: of those who might publish, the runner is dead, and any other sets FATE.
-        (true, unsafe { self.publish(value) })
-    }
-
-    /// Claims the right to decide the value. Gives false if somebody has it, or if the work is
-    /// still there. Whoever gets true must [`publish`](Slot::publish).
+    /// Only once, by the one whom `begin` gave the work.
     #[inline]
-    pub(crate) fn decide(&self) -> bool {
-        // ORDERING: Acquire, pairs with the Release in `begin`.
-        self.vacant.load(Ordering::Acquire)
-            // ORDERING: Relaxed. Losers touch nothing; the winner publishes with READY.
-            && self.state.fetch_or(DECIDED, Ordering::Relaxed) & DECIDED == 0
-    }
-
-    /// As `decide`, for somebody other than the runner, who ends it as `fate` says.
-    pub(crate) fn decide_for_it(&self, fate: u8) -> bool {
-        let unless_decided = |state| {
-            let fate = if state & FATE == 0 { fate } else { 0 };
-            (state & DECIDED == 0).then_some(state | DECIDED | fate)
-        };
-        // ORDERING: as in `decide`.
-        self.vacant.load(Ordering::Acquire)
-            && self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_decided).is_ok()
-    }
-
-    /// How it ends, if somebody other than its runner ends or has ended it; else zero.
-    #[inline]
-    pub(crate) fn fate(&self) -> u8 {
-        // ORDERING: Relaxed: it tells the runner to stop, and hands nothing over.
-        self.state.load(Ordering::Relaxed) & FATE
-    }
-
-    /// Writes the value. Gives the waiter that now must be woken, if there is one.
-    ///
-    /// # Safety
-    /// Only once, by the one whom `decide` or `decide_for_it` gave true.
-    #[inline]
-    pub(crate) unsafe fn publish(&self, value: T) -> Option<W> {
-        // SAFETY: the caller set DECIDED, so it alone writes; the work is gone (`decide` saw
-        // `vacant`), and the receiver reads nothing before READY.
+    pub(crate) unsafe fn publish(&self, value: T, late: impl FnOnce(T)) -> Option<Option<W>> {
+        // SAFETY: the caller set BEGUN, and has moved the work out: the content is its own until
+        // READY, and after that the receiver's only without a FATE.
         self.content.with_mut(|content| unsafe {
             (*content).value = ManuallyDrop::new(value);
         });
+        let before = self.set_ready();
+        if before & FATE != 0 {
+            // SAFETY: with a FATE the content stays the caller's, who wrote the value right above.
+            late(unsafe { self.take_value() });
+            return None;
+        }
+        Some(self.waiter_at(before))
+    }
+
+    /// # Safety
+    /// The content is the value, and the caller's.
+    #[inline]
+    unsafe fn take_value(&self) -> T {
+        // SAFETY: the caller's promise.
+        self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).value) })
+    }
+
+    /// Gives the state before.
+    #[inline]
+    fn set_ready(&self) -> u8 {
         // ORDERING: Release, so that a receiver that sees READY sees the value; Acquire, so that
         // if WAITING is seen the waiter that was written before it is seen too.
-        let before = self.state.fetch_or(READY, Ordering::AcqRel);
+        self.state.fetch_or(READY, Ordering::AcqRel)
+    }
+
+    /// The waiter to wake, for who has set READY, and found the state so before.
+    #[inline]
+    fn waiter_at(&self, before: u8) -> Option<W> {
         if before & WAITING == 0 {
             return None;
         }
@@ -181,10 +123,81 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         self.waiter.with_mut(|waiter| unsafe { (*waiter).take() })
     }
 
-    /// True once `begin` is done: `decide` then says no only if somebody else decided.
-    pub(crate) fn is_vacant(&self) -> bool {
-        // ORDERING: Relaxed, a hint: `decide` looks again.
-        self.vacant.load(Ordering::Relaxed)
+    /// Ends it from outside, as `fate` says, whether or not somebody has the work; if nobody has, it
+    /// is dropped, where it is: it may be larger than the caller's stack. None if it is over, or ends
+    /// so or otherwise already; else the waiter that now must be woken, if there is one.
+    pub(crate) fn end(&self, fate: u8) -> Option<Option<W>> {
+        let unless_over = |state| {
+            // Not ready before the work is dropped.
+            let ready = if state & BEGUN == 0 { 0 } else { READY };
+            (state & (READY | FATE) == 0).then_some(state | BEGUN | fate | ready)
+        };
+        // ORDERING: as in `set_ready`, Release for what the caller did before.
+        let mut before =
+            self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, unless_over).ok()?;
+        if before & BEGUN == 0 {
+            // SAFETY: this call set BEGUN.
+            unsafe { self.drop_work() };
+            before = self.set_ready();
+        }
+        Some(self.waiter_at(before))
+    }
+
+    /// Ends it with `value`, if nobody has the work, which is dropped as in `end`. None if somebody
+    /// has, or if it is ended otherwise; else the waiter that now must be woken, if there is one.
+    pub(crate) fn refuse(&self, value: T) -> Option<Option<W>> {
+        // ORDERING: Relaxed, as in `begin`.
+        if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
+            return None;
+        }
+        // SAFETY: this call set BEGUN, as `begin` would.
+        unsafe {
+            self.drop_work();
+            self.publish(value, drop)
+        }
+    }
+
+    /// # Safety
+    /// By whoever set BEGUN, instead of moving the work out.
+    unsafe fn drop_work(&self) {
+        let drop_work = || {
+            // SAFETY: the content is the work until BEGUN is set, and of whoever set that from then on.
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).work) });
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_work)) {
+            // Its own destructor might panic, too.
+            std::mem::forget(payload);
+        }
+    }
+
+    /// Decides that it ends as overflowed once `bury_doomed` is called, unless it is over or ends otherwise:
+    /// for one who has the work, and died at whatever it was doing with it. What of the work or of a
+    /// value is here, is leaked.
+    ///
+    /// # Safety
+    /// Whoever had the work will never run again.
+    pub(crate) unsafe fn doom(&self) {
+        let unless_over =
+            |state| (state & (READY | FATE) == 0).then_some(state | BEGUN | OVERFLOWED);
+        // ORDERING: Relaxed: `bury_doomed` orders.
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_over);
+    }
+
+    /// Makes it over, if `doom` has decided how it ends: else None. Gives the waiter that now must be
+    /// woken, if there is one.
+    pub(crate) fn bury_doomed(&self) -> Option<Option<W>> {
+        let if_doomed = |state| (state & (READY | FATE) == OVERFLOWED).then_some(state | READY);
+        // ORDERING: as in `set_ready`.
+        let before =
+            self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, if_doomed).ok()?;
+        Some(self.waiter_at(before))
+    }
+
+    /// How it ends, if somebody other than who has the work ends or has ended it; else zero.
+    #[inline]
+    pub(crate) fn fate(&self) -> u8 {
+        // ORDERING: Relaxed: it tells the runner to stop, and hands nothing over.
+        self.state.load(Ordering::Relaxed) & FATE
     }
 
     #[inline]
@@ -237,28 +250,33 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         true
     }
 
-    /// Moves the value out: `None` if it is not ready, or has been taken.
+    /// Moves the value out, or gives what `ended` makes of how it was ended instead: `None` if it is
+    /// not over, or was taken.
     ///
     /// # Safety
     /// Only the one receiver may call this.
     #[inline]
-    pub(crate) unsafe fn take(&self) -> Option<T> {
+    pub(crate) unsafe fn take(&self, ended: impl FnOnce(u8) -> T) -> Option<T> {
         // ORDERING: Acquire, pairs with READY's Release.
         let state = self.state.load(Ordering::Acquire);
-        if state & (READY | TAKEN) != READY {
+        if state & READY == 0 || self.is_taken() {
             return None;
         }
-        // ORDERING: Relaxed. Only the receiver sets TAKEN; `drop` comes after it by the count of
-        // owners.
-        self.state.fetch_or(TAKEN, Ordering::Relaxed);
-        // SAFETY: READY was seen, so the content is the value; the one receiver takes it once.
-        Some(self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).value) }))
+        // ORDERING: Relaxed. Only the receiver sets it; `drop` comes after it by the count of owners.
+        self.taken.store(true, Ordering::Relaxed);
+        if state & FATE != 0 {
+            return Some(ended(state & FATE));
+        }
+        // SAFETY: READY was seen, and no FATE, so the content is the value, and the one receiver's,
+        // who takes it once.
+        Some(unsafe { self.take_value() })
     }
 
     /// True once `take` has given the value.
+    #[inline]
     pub(crate) fn is_taken(&self) -> bool {
         // ORDERING: Relaxed; set by the receiver, who is the one to ask.
-        self.state.load(Ordering::Relaxed) & TAKEN != 0
+        self.taken.load(Ordering::Relaxed)
     }
 }
 
@@ -269,7 +287,7 @@ impl<H, F, T, W> Drop for Slot<H, F, T, W> {
         // ORDERING: Relaxed. `&mut self`: whoever shared the slot has ordered all they did.
         let state = self.state.load(Ordering::Relaxed);
         let has_work = state & BEGUN == 0;
-        let has_value = state & (READY | TAKEN) == READY;
+        let has_value = state & (READY | FATE) == READY && !self.is_taken();
         if !has_work && !has_value {
             return;
         }

@@ -20,7 +20,7 @@ pub(crate) fn slot<H, F, T>(header: H, pool: u32, work: F) -> (JobRef, Receiver<
 where
     Slot<H, F, T>: Job,
     F: Send + 'static,
-    T: Send + 'static,
+    T: Ended + Send + 'static,
     H: Send + Sync + 'static,
 {
     let (job, outcome) = Shared::pair(Slot::<H, F, T>::new(header, pool, work));
@@ -44,7 +44,7 @@ trait Outcome<T>: Job {
     unsafe fn take(&self) -> Option<T>;
 }
 
-impl<H, F, T> Outcome<T> for Slot<H, F, T>
+impl<H, F, T: Ended> Outcome<T> for Slot<H, F, T>
 where
     Slot<H, F, T>: Job,
 {
@@ -68,7 +68,7 @@ where
 
     unsafe fn take(&self) -> Option<T> {
         // SAFETY: the caller's promise is the same.
-        unsafe { cell::Slot::take(self) }
+        unsafe { cell::Slot::take(self, T::ended) }
     }
 }
 
@@ -165,51 +165,37 @@ impl<T: 'static> Receiver<T> {
     }
 }
 
-impl<H, F, T> Slot<H, F, T> {
-    /// Decides the value, and wakes whoever waits for it. If it was decided before, gives it to
-    /// `late` instead, and gives false.
-    #[inline]
-    pub(crate) fn resolve(&self, value: T, late: impl FnOnce(T)) -> bool {
-        if !self.decide() {
-            late(value);
-            return false;
-        }
-        // SAFETY: `decide` gave true.
-        if let Some(waiter) = unsafe { self.publish(value) } {
-            waiter.wake();
-        }
-        true
-    }
+/// A value that tells how a call was ended, where there is none.
+pub(crate) trait Ended {
+    /// `fate` is one of [`states::FATE`]'s.
+    fn ended(fate: u8) -> Self;
 }
 
 impl<H, F, T> Slot<H, F, T> {
-    /// As `resolve`, by somebody other than the runner, who ends it as `fate` says.
-    pub(crate) fn resolve_for_it(&self, fate: u8, value: T) -> bool {
-        if !self.decide_for_it(fate) {
-            return false;
-        }
-        // SAFETY: `decide_for_it` gave true.
-        if let Some(waiter) = unsafe { self.publish(value) } {
-            waiter.wake();
-        }
-        true
+    /// Has `f`, which must not unwind, make the value of the work, and wakes whoever waits for it. If
+    /// somebody has ended it meanwhile, gives the value to `late` instead, and gives false. None if
+    /// somebody else has the work.
+    #[inline]
+    pub(crate) fn carry_out(&self, f: impl FnOnce(F) -> T, late: impl FnOnce(T)) -> Option<bool> {
+        let value = f(self.begin()?);
+        // SAFETY: `begin` gave this call the work.
+        Some(unsafe { self.publish(value, late) }.is_some_and(wake))
     }
 
-    /// Decides that nobody but `bury` brings the value, if nobody does or has done so already.
-    pub(crate) fn doom(&self, _proof: &Dead) {
+    /// As [`doom`](cell::Slot::doom), of whoever the proof is of.
+    pub(crate) fn doom_by(&self, _proof: &Dead) {
         // SAFETY: that is what the proof says.
-        unsafe { self.decide_for_the_dead() };
+        unsafe { self.doom() };
     }
+}
 
-    /// Decides the value in place of a runner that is dead, and wakes whoever waits for it.
-    pub(crate) fn bury(&self, value: T, _proof: Dead) -> bool {
-        // SAFETY: that is what the proof says.
-        let (buried, waiter) = unsafe { self.publish_for_the_dead(value) };
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-        buried
+/// Wakes whoever it is; gives true.
+#[inline]
+pub(crate) fn wake(waiter: Option<Waiter>) -> bool {
+    if let Some(waiter) = waiter {
+        waiter.wake();
     }
+    true
 }
 
 /// Two ways to run `f`, of which the first that is taken does.

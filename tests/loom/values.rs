@@ -4,7 +4,9 @@
 //! * `publish`'s fetch_or(READY, AcqRel) to Acquire: `a_value_reaches_who_waits_for_it` reports a
 //!   race on the content; to Release: on the waiter.
 //! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
-//! * `begin`'s vacant.store(Release) to Relaxed: `only_one_of_runner_and_canceller_decides`.
+//! * `publish` that gives no value back when somebody has ended it: in
+//!   `of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which` two decide.
+//! * `end` that is over before the work is dropped: `what_is_ended_is_over_once_its_work_is_dropped`.
 //! * in the mirror of `block`, a wait that takes any wake for its own:
 //!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value.
 
@@ -19,15 +21,33 @@ use crate::{cell, states};
 
 type Slot = cell::Slot<(), Counted, Counted, Arc<Bell>>;
 
+/// By whoever has the work.
 fn resolve(slot: &Slot, value: Counted) -> bool {
-    if !slot.decide() {
-        return false;
-    }
-    // SAFETY: `decide` gave true.
-    if let Some(waiter) = unsafe { slot.publish(value) } {
-        waiter.ring();
+    // SAFETY: the caller has it, and does so once.
+    unsafe { slot.publish(value, drop) }.is_some_and(wake)
+}
+
+fn wake(waiter: Option<Arc<Bell>>) -> bool {
+    if let Some(bell) = waiter {
+        bell.ring();
     }
     true
+}
+
+/// As the one receiver: the value, or how it was ended.
+///
+/// # Safety
+/// As `Slot::take`.
+unsafe fn take<F>(slot: &cell::Slot<(), F, Counted, Arc<Bell>>) -> Option<Result<Counted, u8>> {
+    let mut fate = 0;
+    // SAFETY: the caller's promise.
+    let value = unsafe {
+        slot.take(|its_fate| {
+            fate = its_fate;
+            Count::new().make(0)
+        })
+    }?;
+    Some(if fate == 0 { Ok(value) } else { Err(fate) })
 }
 
 /// Waits as the library does. Only the one receiver may call it.
@@ -38,7 +58,7 @@ fn receive(slot: &Slot) -> Counted {
         if slot.register(bell.clone()) {
             bell.wait();
         }
-        slot.take().expect("ready, and taken by nobody else")
+        take(slot).expect("ready, and taken by nobody else").expect("nobody ends it")
     }
 }
 
@@ -63,53 +83,17 @@ fn a_value_reaches_who_waits_for_it() {
 }
 
 #[test]
-fn only_one_of_runner_and_canceller_decides() {
-    bounded_model(|| {
-        let count = Count::new();
-        let slot = Arc::new(Slot::new((), 0, count.make(0)));
-        // The canceller may find that the work is just being moved out: then it is too early for
-        // it (the library looks again until it is not), and the runner decides.
-        let decides = |value: u32, cancels: bool| {
-            let (slot, value) = (slot.clone(), count.make(value));
-            thread::spawn(move || {
-                let work = slot.begin();
-                (cancels || work.is_some()) && resolve(&slot, value)
-            })
-        };
-        let runner = decides(1, false);
-        let canceller = decides(2, true);
-        let value = *receive(&slot).value;
-        let (ran, cancelled) = (runner.join().unwrap(), canceller.join().unwrap());
-        assert!(ran ^ cancelled, "exactly one decides");
-        assert_eq!(value, if ran { 1 } else { 2 });
-        drop(slot);
-        assert_eq!(count.dropped(), 3);
-    });
-}
-
-#[test]
 fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which() {
     model_with_preemptions(2, || {
         let count = Count::new();
         let slot = Arc::new(Slot::new((), 0, count.make(0)));
         let ends = |fate: u8| {
-            let (slot, value) = (slot.clone(), count.make(u32::from(fate)));
-            thread::spawn(move || {
-                if !slot.discard_work(fate) {
-                    return false;
-                }
-                // If it is too early, as above, the runner decides.
-                let decides = slot.decide_for_it(fate);
-                if decides {
-                    // SAFETY: `decide_for_it` gave true.
-                    drop(unsafe { slot.publish(value) });
-                }
-                decides
-            })
+            let slot = slot.clone();
+            thread::spawn(move || slot.end(fate).is_some_and(wake))
         };
         let canceller = ends(states::CANCELLED);
         let shutdown = ends(states::SHUT_DOWN);
-        let value = count.make(0);
+        let value = count.make(1);
         let ran = match slot.begin() {
             Some(work) => {
                 drop(work);
@@ -122,19 +106,108 @@ fn of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_whi
         };
         let (cancelled, shut_down) = (canceller.join().unwrap(), shutdown.join().unwrap());
         assert_eq!(u8::from(ran) + u8::from(cancelled) + u8::from(shut_down), 1);
-        let fate = if ran {
-            0
-        } else if cancelled {
-            states::CANCELLED
-        } else {
-            states::SHUT_DOWN
-        };
-        assert_eq!(slot.fate(), fate);
         // SAFETY: this is the one receiver.
-        assert_eq!(*unsafe { slot.take() }.expect("decided").value, u32::from(fate));
+        match unsafe { take(&slot) }.expect("decided") {
+            Ok(value) => assert!(ran && *value.value == 1),
+            Err(fate) if cancelled => assert_eq!(fate, states::CANCELLED),
+            Err(fate) => assert!(shut_down && fate == states::SHUT_DOWN),
+        }
         drop(slot);
-        assert_eq!(count.dropped(), 4);
+        assert_eq!(count.dropped(), 2);
     });
+}
+
+#[test]
+fn who_waits_for_what_is_ended_as_its_value_comes_gets_one_of_them() {
+    bounded_model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(0)));
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(1));
+            move || slot.begin().is_some() && resolve(&slot, value)
+        });
+        let canceller = thread::spawn({
+            let slot = slot.clone();
+            move || slot.end(states::CANCELLED).is_some_and(wake)
+        });
+        let bell = Bell::new();
+        // SAFETY: this is the one receiver.
+        let taken = unsafe {
+            if slot.register(bell.clone()) {
+                bell.wait();
+            }
+            take(&slot).expect("it is over")
+        };
+        // While the other may still be at it: the value is the receiver's, or its maker's.
+        let has_value = match taken {
+            Ok(value) => *value.value == 1,
+            Err(fate) => fate != states::CANCELLED,
+        };
+        assert_eq!(runner.join().unwrap(), has_value);
+        assert_eq!(canceller.join().unwrap(), !has_value);
+        drop(slot);
+        assert_eq!(count.dropped(), 2);
+    });
+}
+
+#[test]
+fn what_is_ended_is_over_once_its_work_is_dropped() {
+    loom::model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(0)));
+        let canceller = thread::spawn({
+            let slot = slot.clone();
+            move || assert!(slot.end(states::TIMED_OUT).is_some_and(wake))
+        });
+        let bell = Bell::new();
+        // SAFETY: this is the one receiver.
+        unsafe {
+            if slot.register(bell.clone()) {
+                bell.wait();
+            }
+            assert_eq!(count.dropped(), 1);
+            assert_eq!(take(&slot).expect("it is over").err(), Some(states::TIMED_OUT));
+        }
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn one_who_died_is_buried_or_was_ended_before() {
+    // It may have died on its way to the work.
+    for has_begun in [true, false] {
+        bounded_model(move || {
+            // No counted work: it is leaked.
+            let slot = Arc::new(cell::Slot::<_, _, Counted, _>::new((), 0, ()));
+            if has_begun {
+                slot.begin();
+            }
+            let hub = thread::spawn({
+                let slot = slot.clone();
+                move || {
+                    // SAFETY: who began it does nothing more.
+                    unsafe { slot.doom() };
+                    slot.bury_doomed().is_some_and(wake)
+                }
+            });
+            let canceller = thread::spawn({
+                let slot = slot.clone();
+                move || slot.end(states::CANCELLED).is_some_and(wake)
+            });
+            let bell = Bell::new();
+            // SAFETY: this is the one receiver.
+            let taken = unsafe {
+                if slot.register(bell.clone()) {
+                    bell.wait();
+                }
+                take(&slot).expect("it is over").err()
+            };
+            let buried = hub.join().unwrap();
+            assert_eq!(canceller.join().unwrap(), !buried);
+            let fate = if buried { states::OVERFLOWED } else { states::CANCELLED };
+            assert_eq!(taken, Some(fate));
+        });
+    }
 }
 
 #[test]
@@ -155,7 +228,8 @@ fn a_wait_that_times_out_withdraws_its_waiter_or_finds_the_value() {
                 // Timed out; a second wait must work as the first.
                 assert_eq!(*receive(&slot).value, 2);
             } else {
-                assert_eq!(*slot.take().expect("register or unregister said ready").value, 2);
+                let value = take(&slot).expect("register or unregister said ready");
+                assert_eq!(*value.expect("nobody ends it").value, 2);
             }
         }
         runner.join().unwrap();
@@ -231,7 +305,8 @@ fn a_wait_whose_time_runs_out_as_the_value_comes_ends_once() {
                 // the first wait may come now.
                 assert!(block(&parking, None, || slot.is_ready()));
             }
-            assert_eq!(*slot.take().expect("some wait said so").value, 2);
+            let value = take(&slot).expect("some wait said so");
+            assert_eq!(*value.expect("nobody ends it").value, 2);
         }
         runner.join().unwrap();
         hub.join().unwrap();
