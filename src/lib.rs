@@ -173,8 +173,8 @@
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
 //!                   guard · overflow · overflowed · panics · lock, on word and futex,
-//!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · wait_list · interrupt · poller;
+//!                   and what they run: job · shared · arena · backlog · roster · pool · runner ·
+//!                   lending · lobby · wait_list · interrupt · poller;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·

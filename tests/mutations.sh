@@ -154,6 +154,9 @@ mutate "lane: a place beyond the limit" src/green/lane.rs \
     's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
     loom offloaded_work_that_waits
 
+mutate "roster: who runs it is not told" src/green/roster.rs \
+    's/runner.hint\(\).0.store\(true, Ordering::Relaxed\)/let _ = runner.hint()/' loom a_job_that_is_ended
+
 condition=src/green/sync/condition.rs
 mutate "condition: unlocked before it is listed" $condition \
     's/(let ticket = [^;]*;)\s+unlock\(\);/unlock();\n        $1/' loom what_is_notified

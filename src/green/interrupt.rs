@@ -12,8 +12,6 @@
 //!                                              resume_unwind(Interruption)
 //!                                              under the lock: settles the job, clears the hint
 //! ```
-//! The hint is set and cleared under the lock, and set only for who has the job then: so it never
-//! reaches the next job of that runner.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -23,6 +21,7 @@ use std::time::Duration;
 use super::job::{End, Job, JobRef};
 use super::lock::Mutex;
 use super::pool::{Pool, State};
+use super::roster::{Hint, Runner};
 use super::runner::Member;
 use super::thread::Green;
 use super::waiter::{Waited, Waiter};
@@ -117,7 +116,7 @@ impl Pool {
         if state.books.waiting == 0 && state.books.begun == 0 {
             wake.extend(state.for_idle.call_all());
         }
-        let runners = state.interrupt(&mut begun);
+        let runners = state.interrupt(begun);
         drop(state);
         runners.iter().for_each(|runner| runner.unpark());
         wake.into_iter().for_each(Waiter::wake);
@@ -125,30 +124,26 @@ impl Pool {
 
     /// Has those of these jobs that run here unwind when they wait the next time. Their results
     /// must be decided.
-    pub(crate) fn interrupt(&self, mut ids: Vec<u64>) {
-        let runners = self.state.lock().interrupt(&mut ids);
+    pub(crate) fn interrupt(&self, ids: Vec<u64>) {
+        let runners = self.state.lock().interrupt(ids);
         runners.iter().for_each(|runner| runner.unpark());
     }
 }
 
 impl State {
     /// Tells who runs these jobs. Gives those who must be unparked.
-    fn interrupt(&mut self, ids: &mut [u64]) -> Vec<Arc<Green>> {
-        let mut interrupted = Vec::new();
+    fn interrupt(&self, mut ids: Vec<u64>) -> Vec<Arc<Green>> {
         if ids.is_empty() {
-            return interrupted;
+            return Vec::new();
         }
         ids.sort_unstable();
-        for (job, runner) in self.running.iter().zip(&self.runners) {
-            if let (Some(job), Some(runner)) = (job, runner)
-                && ids.binary_search(&job.id()).is_ok()
-            {
-                // ORDERING: Release, pairs with the Acquire in `is_interrupted`.
-                runner.interrupted.store(true, Ordering::Release);
-                interrupted.push(runner.clone());
-            }
-        }
-        interrupted
+        self.roster.interrupt(|job| ids.binary_search(&job.id()).is_ok())
+    }
+}
+
+impl Runner for Arc<Green> {
+    fn hint(&self) -> &Hint {
+        &self.interrupted
     }
 }
 
@@ -164,9 +159,7 @@ impl Green {
     /// somebody else.
     #[inline]
     pub(super) fn is_interrupted(&self) -> bool {
-        // ORDERING: Acquire, pairs with the Release in `interrupt`: who sees the hint sees that the
-        // job's result is decided.
-        self.interrupted.load(Ordering::Acquire) && self.has_abandoned_job()
+        self.interrupted.is_set() && self.has_abandoned_job()
     }
 
     /// Unwinds the calling green thread, which must be this one, if its task has been ended.
@@ -208,7 +201,7 @@ impl Member {
     /// The job that the runner has on top of its stack.
     fn top_job(&self, state: &State) -> Option<JobRef> {
         let number = self.inline.lock().last().copied().unwrap_or(self.number);
-        state.running.get(number)?.clone()
+        state.roster.job(number).cloned()
     }
 }
 

@@ -203,9 +203,9 @@ impl Pool {
         if !job.claim() {
             return;
         }
-        let number = state.number();
-        state.running[number] = Some(job.clone());
-        state.runners[number] = Some(runner.clone());
+        let number = state.roster.number();
+        state.roster.begin(number, job.clone());
+        state.roster.enter(number, runner.clone());
         state.books.waiting -= 1;
         state.books.begun += 1;
         let for_room = state.for_room.call();
@@ -218,7 +218,7 @@ impl Pool {
         let mut state = self.state.lock();
         let mut chores = None;
         let job = self.settle(&mut state, number, ran, &mut chores);
-        state.free(number);
+        state.roster.free(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
         drop(job);

@@ -43,6 +43,7 @@ pub(crate) mod panics;
 mod poller;
 mod pool;
 mod quota;
+mod roster;
 mod runner;
 mod runtime;
 mod shared;

@@ -15,6 +15,7 @@ use super::lending::lend_to_any;
 use super::lobby::{Guest, Lobby};
 use super::lock::{Mutex, MutexGuard};
 use super::offload::{Errand, Offloaded, as_errand, errand};
+use super::roster::Roster;
 use super::runner::Member;
 use super::thread::Green;
 use super::threads::Bell;
@@ -39,34 +40,15 @@ pub(super) struct State {
     pub(super) backlog: Backlog<JobRef, Arc<Green>>,
     /// What runs on OS threads.
     pub(super) lane: Lane<JobRef, Arc<Bell>>,
-    /// What each runner, or run of the lane, runs, by its number; and who the runner is.
-    pub(super) running: Vec<Option<JobRef>>,
-    pub(super) runners: Vec<Option<Arc<Green>>>,
-    /// How many of the numbers are the lane's.
+    /// What each runner, or run of the lane, runs.
+    pub(super) roster: Roster<JobRef, Arc<Green>>,
+    /// How many of the roster's numbers are the lane's.
     offloaded: usize,
-    pub(super) free_numbers: Vec<usize>,
     pub(super) books: Books,
     pub(super) closed: bool,
     /// Who waits for the backlog to have room, and who for all jobs to end.
     pub(super) for_room: Lobby<Waiter>,
     pub(super) for_idle: Lobby<Waiter>,
-}
-
-impl State {
-    /// A number that no runner has.
-    pub(super) fn number(&mut self) -> usize {
-        self.free_numbers.pop().unwrap_or_else(|| {
-            self.running.push(None);
-            self.runners.push(None);
-            self.running.len() - 1
-        })
-    }
-
-    /// Whoever had this number does not need it any more.
-    pub(super) fn free(&mut self, number: usize) {
-        self.runners[number] = None;
-        self.free_numbers.push(number);
-    }
 }
 
 impl State {
@@ -188,10 +170,8 @@ impl Pool {
                 // With more places than threads, its runs would only queue up before those of
                 // others.
                 lane: Lane::new(offload_limit.map_or(most_threads, |own| own.min(most_threads))),
-                running: Vec::new(),
-                runners: Vec::new(),
+                roster: Roster::new(),
                 offloaded: 0,
-                free_numbers: Vec::new(),
                 books: Books::default(),
                 closed: false,
                 for_room: Lobby::new(),
@@ -347,7 +327,7 @@ impl Pool {
 
     /// What runs now.
     pub(crate) fn running(&self) -> Vec<JobRef> {
-        self.state.lock().running.iter().flatten().cloned().collect()
+        self.state.lock().roster.jobs().cloned().collect()
     }
 
     /// From now on no job is taken, and runners end when there is nothing left to run.
@@ -409,7 +389,7 @@ impl Pool {
             Help::Spawn(crew) => {
                 let is_waited_for = Pool::is_waited_for(state);
                 if self.runtime.reserve_green(is_waited_for) {
-                    let number = state.number();
+                    let number = state.roster.number();
                     chores.get_or_insert_default().spawn.push((crew, number));
                     return Ok(());
                 }
@@ -427,7 +407,7 @@ impl Pool {
     /// Green threads whom somebody waits for, and the first of a pool, may be some more than the
     /// others.
     fn is_waited_for(state: &State) -> bool {
-        let is_first = state.running.len() == state.free_numbers.len() + state.offloaded;
+        let is_first = state.roster.numbers() == state.offloaded;
         is_first || state.backlog.has_urgent()
     }
 
@@ -463,7 +443,7 @@ impl Pool {
             );
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
-            state.free(number);
+            state.roster.free(number);
             drop(state);
             // ORDERING: Relaxed, see `bring`.
             if !self.starved.swap(true, Ordering::Relaxed) {
@@ -487,7 +467,7 @@ impl Pool {
         if !state.for_idle.is_empty() {
             state.greet_idle(chores);
         }
-        state.running[number].take()
+        state.roster.end(number)
     }
 
     #[cold]
@@ -529,9 +509,9 @@ impl Pool {
                 Taken::Stale(job) => stale.push(job),
                 Taken::Nothing => return (None, stale),
                 Taken::Job(job) => {
-                    let number = state.number();
+                    let number = state.roster.number();
                     state.offloaded += 1;
-                    state.running[number] = Some(job.clone());
+                    state.roster.begin(number, job.clone());
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
@@ -581,7 +561,7 @@ impl Pool {
         ran: Ran,
         chores: &mut SomeChores,
     ) -> Option<JobRef> {
-        state.free(number);
+        state.roster.free(number);
         state.offloaded -= 1;
         self.settle(state, number, ran, chores)
     }
@@ -633,14 +613,14 @@ impl Pool {
         let mut chores = None;
         let mut dead = Vec::new();
         for number in member.inline.lock().drain(..).chain([member.number]) {
-            if let Some(job) = &state.running[number] {
+            if let Some(job) = state.roster.job(number) {
                 // Before the books say how it ended: what else might end it comes too late now.
                 // SAFETY: the job began in the runner that is being buried.
                 job.doom(&unsafe { Dead::new() });
                 let ran = job.abandoned().unwrap_or(Ran::Failed);
                 dead.extend(self.settle(&mut state, number, ran, &mut chores));
             }
-            state.free(number);
+            state.roster.free(number);
         }
         // ORDERING: Relaxed, it was the runner's own and the runner is no more.
         if member.has_place.load(Ordering::Relaxed)

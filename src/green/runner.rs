@@ -59,7 +59,7 @@ impl Green {
         let is_oversized = self.stack_size > pool.runtime.stack_size();
         let mut standby = first.is_none();
         let mut ran = None;
-        pool.state.lock().runners[member.number] = Some(self.clone());
+        pool.state.lock().roster.enter(member.number, self.clone());
         watchdog::note_work();
         if let Some(job) = first {
             let running: *const dyn Job = &*job;
@@ -76,10 +76,7 @@ impl Green {
             let mut state = pool.state.lock();
             if let Some(ran) = ran.take() {
                 done = pool.settle(&mut state, member.number, ran, &mut chores);
-                // ORDERING: Relaxed, the lock orders it.
-                if self.interrupted.load(Ordering::Relaxed) {
-                    self.interrupted.store(false, Ordering::Relaxed);
-                }
+                self.interrupted.clear();
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
                 if pool.limited
                     && member.has_place.swap(false, Ordering::Relaxed)
@@ -92,7 +89,7 @@ impl Green {
             let next = match next {
                 Next::Run(job) => {
                     let running: *const dyn Job = &*job;
-                    state.running[member.number] = Some(job);
+                    state.roster.begin(member.number, job);
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
@@ -116,7 +113,7 @@ impl Green {
                     // A large stack is not kept for what comes next: it may not need one.
                     let most = if state.closed || is_oversized { 0 } else { MOST_IDLE };
                     if state.backlog.no_rest(crew, most) {
-                        state.free(member.number);
+                        state.roster.free(member.number);
                         Do::End
                     } else {
                         Do::Rest
@@ -133,7 +130,7 @@ impl Green {
                     if pool.limited {
                         member.has_place.store(true, Ordering::Relaxed);
                     }
-                    // SAFETY: the pool holds the job in `running` until this runner settles it,
+                    // SAFETY: the pool holds the job in its roster until this runner settles it,
                     // which is the next thing it does, or until the runner, or the successor that
                     // it leaves the job to, is dead.
                     let job = unsafe { &*job };
@@ -162,7 +159,7 @@ impl Green {
                     self.sleep_until_called();
                     // ORDERING: Relaxed, the call that ended the sleep orders it.
                     if member.dismissed.load(Ordering::Relaxed) {
-                        pool.state.lock().free(member.number);
+                        pool.state.lock().roster.free(member.number);
                         return Left::Nobody;
                     }
                     standby = true;
@@ -177,7 +174,7 @@ impl Green {
     /// then the job is refused.
     #[cold]
     fn leave_to_successor(member: &Member, job: &dyn Job, size: usize) -> bool {
-        let first = member.pool.state.lock().running[member.number].clone();
+        let first = member.pool.state.lock().roster.job(member.number).cloned();
         let heir = member.inherit();
         let spawned = member.pool.runtime.spawn_successor(size, move |hub, stack| {
             Green::adopt(hub, Some(heir), stack).run_jobs(first)

@@ -10,6 +10,7 @@ use may::coroutine::Coroutine;
 use super::called::Called;
 use super::hub::{self, Hub};
 use super::overflowed::Linked;
+use super::roster::Hint;
 use super::runner::Member;
 use super::threads::Bell;
 use super::waiter::Waiter;
@@ -25,8 +26,8 @@ pub(crate) struct Green {
     pub(crate) member: Option<Member>,
     /// What [`Green::sleep_until_called`] waits for, or an OS thread that runs a part of it.
     called: Called<Bell>,
-    /// Somebody ended a job that it runs; see `interrupt`. Changed under the pool's lock.
-    pub(super) interrupted: AtomicBool,
+    /// Somebody ended a job that it runs; see `interrupt`.
+    pub(super) interrupted: Hint,
     /// It is in the registry of `overflow`, until its end.
     pub(super) registered: AtomicBool,
     /// The lowest address of its stack, and the size of it; zero if we did not make it.
@@ -72,7 +73,7 @@ impl Green {
             hub,
             member,
             called: Called::new(),
-            interrupted: AtomicBool::new(false),
+            interrupted: Hint::new(),
             registered: AtomicBool::new(false),
             stack_bottom,
             stack_size,

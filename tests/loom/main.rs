@@ -14,6 +14,7 @@ mod descriptors;
 mod doors;
 mod dozes;
 mod hub;
+mod interruptions;
 mod lobbies;
 mod locks;
 mod meetings;
@@ -110,6 +111,9 @@ mod overflowed;
 #[path = "../../src/green/quota.rs"]
 mod quota;
 
+#[allow(dead_code)]
+#[path = "../../src/green/roster.rs"]
+mod roster;
 #[allow(dead_code)]
 #[path = "../../src/green/shared.rs"]
 mod shared;
