@@ -164,7 +164,7 @@
 //!  4  mini          MiniHuey and its builder       declared   what #[task] declared, and where
 //!     closure       tasks made of closures
 //!  3  engine        takes calls: to the pool now, or to the timetable for later
-//!     scheduler     the loop, a green thread, that hands over what is due
+//!     scheduler     the loop, a green thread, that hands over what is due; which one is in loops
 //!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
 //!     task          one call of a task: its slot, what becomes of it
 //!     spawn         green threads that are no tasks; shown as green::spawn
@@ -201,6 +201,7 @@ mod error;
 #[allow(unsafe_code, reason = "stacks, signals, and what may asks for; argued at each place")]
 pub mod green;
 mod group;
+mod loops;
 mod mini;
 #[cfg(all(feature = "monkey", target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "libc's functions under their own names; argued at each place")]

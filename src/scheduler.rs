@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{Clock, Eta, nanos};
 use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
+use crate::loops::{Loops, Then};
 use crate::periodic::{Fired, Look, MOST_MISSED, Row};
 use crate::timetable::Timetable;
 
@@ -38,14 +39,9 @@ struct Shared {
 struct State {
     table: Timetable<JobRef>,
     rows: Vec<Arc<Row>>,
-    /// Which loop runs, if one does. A loop that is not this one ends.
-    running: Option<u64>,
-    loops: u64,
+    loops: Loops<Waiter>,
     /// With more entries than this, those of cancelled tasks are looked for.
     sweep_at: usize,
-    /// Something changed since the loop looked.
-    news: bool,
-    sleeper: Option<Waiter>,
     last_wall: Option<DateTime<Utc>>,
     marks: Marks,
 }
@@ -74,11 +70,8 @@ impl Scheduler {
             state: Mutex::new(State {
                 table: Timetable::new(),
                 rows: Vec::new(),
-                running: None,
-                loops: 0,
+                loops: Loops::new(),
                 sweep_at: LEAST_SWEPT,
-                news: false,
-                sleeper: None,
                 last_wall: None,
                 marks: Marks::default(),
             }),
@@ -98,13 +91,9 @@ impl Scheduler {
         let now = shared.clock.wall();
         let (this_loop, rows) = {
             let mut state = shared.state.lock();
-            if state.running.is_some() {
-                return Err(WrongState);
-            }
-            state.loops += 1;
-            state.running = Some(state.loops);
+            let this_loop = state.loops.start().ok_or(WrongState)?;
             state.last_wall = Some(now);
-            (state.loops, state.rows.clone())
+            (this_loop, state.rows.clone())
         };
         rows.iter().for_each(|row| row.start_from(now));
         let watched = Arc::downgrade(&shared);
@@ -121,15 +110,14 @@ impl Scheduler {
     /// Ends the loop. What is scheduled stays.
     pub(crate) fn stop(&self) -> Result<(), WrongState> {
         probe();
-        let mut state = self.0.state.lock();
-        state.running.take().ok_or(WrongState)?;
-        wake(state);
+        let sleeper = self.0.state.lock().loops.stop().ok_or(WrongState)?;
+        wake(sleeper);
         Ok(())
     }
 
     pub(crate) fn is_running(&self) -> bool {
         probe();
-        self.0.state.lock().running.is_some()
+        self.0.state.lock().loops.is_running()
     }
 
     /// Schedules `job`. One that is due already is handed over when the loop looks.
@@ -150,7 +138,9 @@ impl Scheduler {
             Eta::At(time) => state.table.insert_eta(time, job),
         };
         if first {
-            wake(state);
+            let sleeper = state.loops.tell();
+            drop(state);
+            wake(sleeper);
         }
     }
 
@@ -159,7 +149,9 @@ impl Scheduler {
         probe();
         let mut state = self.0.state.lock();
         state.rows.push(Arc::new(row));
-        wake(state);
+        let sleeper = state.loops.tell();
+        drop(state);
+        wake(sleeper);
     }
 
     /// Takes out all that is scheduled.
@@ -179,19 +171,17 @@ impl Scheduler {
     }
 }
 
-/// Has the loop look again.
-fn wake(mut state: crate::green::MutexGuard<'_, State>) {
-    state.news = true;
-    let sleeper = state.sleeper.take();
-    drop(state);
+fn wake(sleeper: Option<Waiter>) {
     if let Some(sleeper) = sleeper {
         sleeper.wake();
     }
 }
 
+/// Has the loop look again.
 fn notify(shared: &Weak<Shared>) {
     if let Some(shared) = shared.upgrade() {
-        wake(shared.state.lock());
+        let sleeper = shared.state.lock().loops.tell();
+        wake(sleeper);
     }
 }
 
@@ -199,7 +189,7 @@ impl Shared {
     fn run(self: Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, mut source: Option<Source>) {
         let me = Green::current();
         loop {
-            self.state.lock().news = false;
+            self.state.lock().loops.look(this_loop);
             // What a declaration says of its period is foreign code.
             panics::contain(|| self.adopt(&mut source));
             let wall = self.clock.wall();
@@ -212,18 +202,12 @@ impl Shared {
             }
             let sleep = if more { Some(Duration::ZERO) } else { self.sleep(source.is_some()) };
             let deadline = sleep.and_then(|sleep| Instant::now().checked_add(sleep));
-            let mut runs = true;
+            let mut then = Then::Look;
             block_until(me.as_deref(), deadline, || {
-                let mut state = self.state.lock();
-                runs = state.running == Some(this_loop);
-                let done = state.news || !runs;
-                // If it ends, the sleeper may be the next loop's.
-                if runs {
-                    state.sleeper = if done { None } else { Some(Waiter::current()) };
-                }
-                done
+                then = self.state.lock().loops.rest(this_loop, Waiter::current);
+                then != Then::Sleep
             });
-            if !runs {
+            if then == Then::End {
                 return;
             }
         }
@@ -267,7 +251,7 @@ impl Shared {
         for row in rows {
             let look = row.look(wall);
             // The predicate may have taken its time.
-            if self.state.lock().running != Some(this_loop) {
+            if !self.state.lock().loops.runs(this_loop) {
                 return;
             }
             // A logger is foreign code, too.
@@ -327,7 +311,7 @@ impl Shared {
         for _ in 0..BATCH {
             let due = {
                 let mut state = self.state.lock();
-                if state.running != Some(this_loop) {
+                if !state.loops.runs(this_loop) {
                     return false;
                 }
                 let Some(due) = state.table.pop_due(monotonic, wall) else { return false };

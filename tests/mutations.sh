@@ -156,6 +156,24 @@ mutate "lane: a place beyond the limit" src/green/lane.rs \
 
 mutate "roster: who runs it is not told" src/green/roster.rs \
     's/runner.hint\(\).0.store\(true, Ordering::Relaxed\)/let _ = runner.hint()/' loom a_job_that_is_ended
+lazy=src/monkey/lazy.rs
+mutate "lazy: who makes it does not release it" $lazy \
+    's/new, Ordering::Release, Ordering::Acquire/new, Ordering::Relaxed, Ordering::Acquire/' loom all_see
+mutate "lazy: who comes second does not acquire it" $lazy \
+    's/new, Ordering::Release, Ordering::Acquire/new, Ordering::Release, Ordering::Relaxed/' loom all_see
+mutate "lazy: who finds it there does not acquire it" $lazy \
+    's/load\(Ordering::Acquire\)/load(Ordering::Relaxed)/' loom all_see
+loops=src/loops.rs
+mutate "loops: news is not looked at before it sleeps" $loops \
+    's/if self.news \{ Then::Look \} else \{ Then::Sleep \}/Then::Sleep/' loom what_is_due
+mutate "loops: nobody is woken" $loops \
+    's/self.sleeper.take\(\)/None/' loom what_is_due
+mutate "loops: who is stopped is not woken" $loops \
+    's/Some\(self.tell\(\)\)/Some(None)/' loom what_is_due
+mutate "loops: one that is to end takes the news of the next one" $loops \
+    's/if self.runs\(this\) \{\s+self.news = false;\s+\}/let _ = this;\n        self.news = false;/' loom a_loop_that_ends
+mutate "loops: one that ends lists itself" $loops \
+    's/(if !self.runs\(this\) \{)/$1\n            self.sleeper = Some(waiter());/' loom a_loop_that_ends
 
 condition=src/green/sync/condition.rs
 mutate "condition: unlocked before it is listed" $condition \

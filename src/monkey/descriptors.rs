@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
+use super::lazy::Lazy;
 use super::raw;
 
 const UNKNOWN: u8 = 0;
@@ -26,29 +27,14 @@ pub enum Kind {
 
 const CHUNK: usize = 4096;
 
-/// Bytes for 4,096 descriptors each, made when the first of them is looked up and never freed.
-static CHUNKS: [AtomicPtr<[AtomicU8; CHUNK]>; 256] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; 256];
+/// Bytes for 4,096 descriptors each, made when the first of them is looked up.
+static CHUNKS: [Lazy<[AtomicU8; CHUNK]>; 256] =
+    [const { Lazy::of(AtomicPtr::new(ptr::null_mut())) }; 256];
 
 fn entry(fd: c_int) -> Option<&'static AtomicU8> {
     let fd = usize::try_from(fd).ok()?;
-    let chunk = CHUNKS.get(fd / CHUNK)?;
-    // ORDERING: Acquire, pairs with the Release of whoever made the chunk.
-    let mut bytes = chunk.load(Ordering::Acquire);
-    if bytes.is_null() {
-        let new = Box::into_raw(Box::new([const { AtomicU8::new(UNKNOWN) }; CHUNK]));
-        // ORDERING: Release, so that who sees the chunk sees its bytes; Acquire if it is another's.
-        match chunk.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire) {
-            Ok(_) => bytes = new,
-            Err(others) => {
-                // SAFETY: made above, and nobody else has it.
-                drop(unsafe { Box::from_raw(new) });
-                bytes = others;
-            }
-        }
-    }
-    // SAFETY: a chunk that was stored is never freed.
-    Some(unsafe { &(*bytes)[fd % CHUNK] })
+    let chunk = CHUNKS.get(fd / CHUNK)?.get_or_make(|| [const { AtomicU8::new(UNKNOWN) }; CHUNK]);
+    Some(&chunk[fd % CHUNK])
 }
 
 // ORDERING (of all below): Relaxed. A byte says what its own descriptor is and guards nothing;

@@ -17,12 +17,14 @@ mod hub;
 mod interruptions;
 mod lobbies;
 mod locks;
+mod made_once;
 mod meetings;
 mod offloaded;
 mod overflows;
 mod owners;
 mod pool;
 mod preemptions;
+mod restarts;
 mod selects;
 mod starved;
 mod timers;
@@ -102,9 +104,14 @@ mod inbox;
 #[allow(dead_code)]
 #[path = "../../src/green/lane.rs"]
 mod lane;
+#[path = "../../src/monkey/lazy.rs"]
+mod lazy;
 #[allow(dead_code)]
 #[path = "../../src/green/lobby.rs"]
 mod lobby;
+#[allow(dead_code)]
+#[path = "../../src/loops.rs"]
+mod loops;
 #[path = "../../src/green/overflowed.rs"]
 mod overflowed;
 #[allow(dead_code)]
