@@ -174,6 +174,8 @@ mutate "loops: one that is to end takes the news of the next one" $loops \
     's/if self.runs\(this\) \{\s+self.news = false;\s+\}/let _ = this;\n        self.news = false;/' loom a_loop_that_ends
 mutate "loops: one that ends lists itself" $loops \
     's/(if !self.runs\(this\) \{)/$1\n            self.sleeper = Some(waiter());/' loom a_loop_that_ends
+mutate "active: who is freed can still be looked at" src/green/active.rs \
+    's/if ptr::eq\(self.0.load\(Ordering::Relaxed\), one\)/if one.is_null()/' loom who_is_looked_at
 
 condition=src/green/sync/condition.rs
 mutate "condition: unlocked before it is listed" $condition \

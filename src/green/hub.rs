@@ -16,7 +16,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use may::coroutine::Coroutine;
@@ -24,6 +24,7 @@ use may::io::{CoIo, WaitIo, WaitIoWaker};
 use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 
+use super::active::Active;
 use super::armed::Armed;
 use super::inbox::Inbox;
 use super::overflowed::Overflowed;
@@ -63,7 +64,7 @@ pub(crate) struct Hub {
     /// Green threads that overflowed their stack and were not buried yet. See `overflow`.
     pub(super) overflowed: Overflowed<Green>,
     /// The green thread that runs on the worker, if we made it. See `overflow`.
-    pub(super) active: AtomicPtr<Green>,
+    pub(super) active: Active<Green>,
     /// Ticks left until the next look at the clock, and when the last one was. Written by the
     /// worker alone; the watchdog sees by them that it goes on.
     ticks: AtomicU32,
@@ -227,7 +228,7 @@ impl Hub {
             poller: Poller::of_worker(index, workers, &timer)?,
             timer,
             overflowed: Overflowed::new(),
-            active: AtomicPtr::default(),
+            active: Active::new(),
             ticks: AtomicU32::new(0),
             last_look: AtomicU64::new(0),
             armed: Armed::new(),

@@ -19,6 +19,7 @@
 //! # Ok::<(), minihuey::Error>(())
 //! ```
 
+mod active;
 mod activity;
 mod arena;
 mod armed;

@@ -110,11 +110,7 @@ impl Drop for Registered {
                 entry.stack_bottom.store(0, Ordering::Relaxed);
                 let this = entry.green.load(Ordering::Relaxed);
                 // SAFETY: its coroutine's locals, of which this is one, hold it until this is done.
-                let active = unsafe { &(*this).hub.active };
-                // ORDERING: Relaxed, the lock orders it for `active_of`.
-                if active.load(Ordering::Relaxed) == this {
-                    active.store(ptr::null_mut(), Ordering::Relaxed);
-                }
+                unsafe { &(*this).hub.active }.retire(this);
             }
             free.used_before.push(self.0);
         }
@@ -147,10 +143,10 @@ static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 /// resumed: others have run meanwhile.
 #[inline]
 pub(super) fn enter(green: &Green) {
-    // ORDERING: Relaxed, here and below: see `active_of`; the flag is its own green thread's.
+    // ORDERING: Relaxed, the flag is its own green thread's.
     if green.registered.load(Ordering::Relaxed) {
         ACTIVE.set(green);
-        green.hub.active.store(ptr::from_ref(green).cast_mut(), Ordering::Relaxed);
+        green.hub.active.set(green);
     } else {
         enter_unregistered(green);
     }
@@ -160,28 +156,23 @@ pub(super) fn enter(green: &Green) {
 #[cold]
 fn enter_unregistered(green: &Green) {
     ACTIVE.set(if green.stack_bottom == 0 { ptr::null() } else { green });
-    green.hub.active.store(ptr::null_mut(), Ordering::Relaxed);
+    green.hub.active.clear();
 }
 
 /// The green thread that runs on this worker, which is `hub`'s, lets others run.
 #[inline]
 pub(super) fn pause(hub: &Hub) {
-    hub.active.store(ptr::null_mut(), Ordering::Relaxed);
+    hub.active.clear();
 }
 
 /// The green thread that runs on the worker of `hub`, if we made it. For other threads.
 pub(super) fn active_of(hub: &Hub) -> Option<Arc<Green>> {
     let registry = REGISTRY.get()?;
     let _free = registry.free.lock();
-    // ORDERING: Relaxed. A green thread is taken for active only while its entry is in the
-    // registry, or else `Registered::drop` has replaced it, under the lock that is held here. Its
-    // fields were written before it was entered, under that lock, too.
-    let green = hub.active.load(Ordering::Relaxed);
-    if green.is_null() {
-        return None;
-    }
-    // SAFETY: it is in the registry, and what holds it there is dropped only after its entry, which
-    // takes the lock. (One that overflowed is never dropped.) It is inside an Arc, as all are.
+    // SAFETY: this is the lock. Only those are set that are in the registry, and what holds one there is
+    // dropped only after its entry, which retires it. (One that overflowed is never dropped.)
+    let green = ptr::from_ref(unsafe { hub.active.look() }?);
+    // SAFETY: it is alive, and inside an Arc, as all are.
     unsafe {
         Arc::increment_strong_count(green);
         Some(Arc::from_raw(green))

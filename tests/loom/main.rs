@@ -29,6 +29,7 @@ mod selects;
 mod starved;
 mod timers;
 mod values;
+mod watched;
 mod word_lock;
 
 #[allow(dead_code)]
@@ -86,6 +87,8 @@ mod cell;
 #[path = "../../src/slot/states.rs"]
 mod states;
 
+#[path = "../../src/green/active.rs"]
+mod active;
 #[allow(dead_code)]
 #[path = "../../src/green/armed.rs"]
 mod armed;
