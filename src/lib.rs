@@ -171,10 +171,10 @@
 //!  2  result group  what a call gives              timetable  what is scheduled for when; pure
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
-//!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter ·
+//!     green/        runtime · quota · hub · inbox · timers · thread · called · waiter · blocking ·
 //!                   guard · overflow · panics · lock, on word and futex,
 //!                   and what they run: job · shared · arena · backlog · pool · runner · lending ·
-//!                   lobby · interrupt · poller;
+//!                   lobby · interrupt · poller · watches;
 //!                   sync/: what both kinds of threads wait for, on wait_list · selection · permits ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·

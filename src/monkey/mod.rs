@@ -77,6 +77,7 @@ mod descriptors;
 mod door;
 mod elsewhere;
 mod gate;
+mod listeners;
 mod names;
 mod parts;
 mod polling;

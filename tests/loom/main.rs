@@ -80,6 +80,9 @@ mod states;
 #[allow(dead_code)]
 #[path = "../../src/green/backlog.rs"]
 mod backlog;
+#[allow(dead_code)]
+#[path = "../../src/green/blocking.rs"]
+mod blocking;
 #[path = "../../src/green/called.rs"]
 mod called;
 #[allow(dead_code)]
@@ -92,6 +95,8 @@ mod inbox;
 #[allow(dead_code)]
 #[path = "../../src/green/lane.rs"]
 mod lane;
+#[path = "../../src/monkey/listeners.rs"]
+mod listeners;
 #[allow(dead_code)]
 #[path = "../../src/green/quota.rs"]
 mod quota;
@@ -99,6 +104,9 @@ mod quota;
 #[allow(dead_code)]
 #[path = "../../src/green/shared.rs"]
 mod shared;
+#[allow(dead_code)]
+#[path = "../../src/green/watches.rs"]
+mod watches;
 
 /// In place of the real one, whose hand-overs are all under a lock.
 mod arena {
