@@ -172,9 +172,9 @@
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
-//!                   guard · overflow · active · overflowed · panics · lock, on word and futex,
-//!                   and what they run: job · shared · arena · backlog · roster · pool · runner ·
-//!                   lending · lobby · wait_list · interrupt · poller;
+//!                   blocking · guard · overflow · active · overflowed · panics · lock, on word and
+//!                   futex, and what they run: job · shared · arena · backlog · roster · pool ·
+//!                   runner · lending · lobby · wait_list · interrupt · poller · watches;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·

@@ -118,14 +118,34 @@ mutate "quota: no fence in list" src/green/quota.rs \
 mutate "quota: the lower mark for whoever asks" src/green/quota.rs \
     's/let has_room = (.*?)self.limit\(is_waited_for\)/let _ = is_waited_for;\n        let has_room = $1self.most_at_ease/s' loom $quota
 
-mutate "poller: the unpark before the state" tests/loom/descriptors.rs \
-    's/(let _ = self.state.compare_exchange[^;]*;)\s+self.parking.ring\(\);/self.parking.ring();\n        $1/' \
-    loom a_wait_for_a_descriptor
-mutate "poller: those who are left are not armed for" tests/loom/descriptors.rs \
-    's/if !watched.is_empty\(\) \{\s+self.arm/if false {\n            self.arm/' loom an_event_for_one
-mutate "block: any wake is taken for one's own" tests/loom/values.rs \
-    's/        parking.wait\(\);\n    \}\n\}/        parking.wait();\n        return timer.is_none();\n    }\n}/' \
-    loom a_wait_whose_time
+watches=src/green/watches.rs
+closing=a_wait_that_begins_while_its_descriptor_is_closed
+mutate "poller: the unpark before the state" $watches \
+    's/(let _ = self.state.compare_exchange[^;]*;)\s+unpark\(&self.waiter\);/unpark(&self.waiter);\n        $1/' \
+    loom an_event_for_one
+mutate "poller: those who are left are not armed for" $watches \
+    's/armed = self.set.arm\(known, fd, wanted\(watches\)\);/let _ = known;/' loom an_event_for_one
+mutate "poller: who leaves takes the others with it" $watches \
+    's/watches.retain\([^;]*\);/let _ = wait;\n            watches.clear();/' loom an_event_for_one
+mutate "poller: who begins to wait while it is closed is not looked for" $watches \
+    's/self.end_all\(fd, STALE, unpark\);/let _ = (fd, STALE, unpark);/' loom $closing
+mutate "poller: no fence in closed" $watches \
+    's/(hears so.\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
+mutate "poller: no fence before one who waits asks" $watches \
+    's/(self.waits.fetch_add[^;]*;\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
+mutate "poller: who waited for what had the number before does not begin anew" $watches \
+    's/STALE => None/STALE => Some(Polled::Ready)/' loom who_waits_while_the_number
+
+blocking=src/green/blocking.rs
+mutate "block: any wake is taken for one's own" $blocking \
+    's/who.park\(\);/who.park();\n            return Waited::Ready;/' loom a_wait_whose_time_runs_out
+mutate "block: an interruption is not looked for again" $blocking \
+    's/if who.is_interrupted\(\)/if !others_ran \&\& who.is_interrupted()/' loom a_task_that_is_ended
+mutate "block: who is ready at once does not hear of its end" $blocking \
+    's/(        if who.is_interrupted\(\) \{.*?\n        \}\n)(        if done\(\) \{.*?\n        \}\n)/$2$1/s' \
+    loom a_task_that_is_ended
+mutate "block: a wait whose time is over lets nobody run" $blocking \
+    's/if others_ran \{/if true {/' loom a_wait_whose_time_is_over
 
 door=src/monkey/door.rs
 mutate "door: nobody tells the thread that it is not needed" $door \
@@ -136,8 +156,27 @@ mutate "door: a thread that ends is remembered" $door \
 mutate "door: what others wait for is taken" $door \
     's/if self.connections.len\(\) <= self.patient\(\)/if self.connections.is_empty()/' \
     loom what_is_laid_down
-mutate "door: who begins to wait while it is closed is not looked for" tests/loom/doors.rs \
-    's/(Some may have come in between.)\s+self.tell_those_who_wait\(\);/$1/' loom who_waits_is_told
+listeners=src/monkey/listeners.rs
+closing=who_waits_is_told
+mutate "door: who begins to wait while it is closed is not looked for" $listeners \
+    's/if self.count.load\(Ordering::Relaxed\) == 0 \{/if true {/' loom $closing
+mutate "door: no fence in closed" $listeners \
+    's/(with the fence in `wait`.\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
+mutate "door: no fence before one who waits asks" $listeners \
+    's/(sees it closed.\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
+mutate "door: who came too late does not ask" $listeners \
+    's/let is_closed = [^;]*;/let is_closed = false;/' loom $closing
+mutate "door: what comes when it is closed is kept" $listeners \
+    's/let is_kept = [^;]*;/let is_kept = true;/' loom $closing
+mutate "door: who gives up does not ring" $listeners \
+    's/bell.inspect\(\|bell\| self.street.ring\(bell\)\);(\s+connection)/let _ = bell;$1/' \
+    loom a_thread_that_nobody_needs
+mutate "door: a thread that is just asked for does not hear its bell" $listeners \
+    's/entry.bell = Some\(bell\)/drop(bell)/' loom a_thread_that_nobody_needs
+mutate "door: who relies on a thread that can't be had is not woken" $listeners \
+    's/(drop\(bell\);\s+)self.wake_all\(&woken\);/$1let _ = woken;/' loom if_no_thread_can_be_had
+mutate "door: that no thread can be had hides that it is closed" $listeners \
+    's/Some\(Outcome::Failed\(_\)\) if is_closed => [^\n]*\n//' loom who_can_have_no_thread
 mutate "watchdog: no second look" src/green/doze.rs \
     's/let found = look\(\)\?;/let found = None?;/' loom a_worker_that_begins
 mutate "watchdog: it dozes before it says so" src/green/doze.rs \

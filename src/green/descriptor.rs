@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::interrupt;
-use super::poller::{Polled, wait_for};
+use super::poller::wait_for;
 use super::thread::Green;
+use super::watches::Polled;
 
 /// Waits until something can be read from a descriptor, for at most `timeout` if one is given, and
 /// gives true if it can. Other green threads run meanwhile.

@@ -18,13 +18,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::blocking::Waited;
 use super::job::{End, Job, JobRef};
 use super::lock::Mutex;
 use super::pool::{Pool, State};
 use super::roster::{Hint, Runner};
 use super::runner::Member;
 use super::thread::Green;
-use super::waiter::{Waited, Waiter};
+use super::waiter::Waiter;
 use super::{overflow, panics};
 
 /// The pools that are alive, by their numbers, for those who know no more of one.

@@ -24,6 +24,7 @@ mod activity;
 mod arena;
 mod armed;
 mod backlog;
+mod blocking;
 mod called;
 mod descriptor;
 mod doze;
@@ -57,6 +58,7 @@ mod wait_list;
 mod waiter;
 mod watch;
 mod watchdog;
+mod watches;
 mod word;
 
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub use descriptor::{wait_readable, wait_writable};
 pub use offload::offload;
 pub use runtime::{RuntimeBuilder, runtime};
 
+pub(crate) use blocking::Waited;
 pub(crate) use interrupt::{cancel, cancel_all};
 
 #[doc(hidden)]
@@ -79,13 +82,15 @@ pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
 pub(crate) use overflow::probe_to_wait;
 #[cfg(feature = "monkey")]
-pub(crate) use poller::{Polled, about_to_close, closed, rouse, wait_for};
+pub(crate) use poller::{about_to_close, closed, rouse, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waited, Waiter, block_or_interrupted, block_uninterrupted, block_until};
+pub(crate) use waiter::{Waiter, block_or_interrupted, block_uninterrupted, block_until};
 pub(crate) use watchdog::set_deadline;
+#[cfg(feature = "monkey")]
+pub(crate) use watches::Polled;
 
 /// Of a higher floor: shown here, used by nothing here.
 pub use crate::spawn::{JoinHandle, spawn};

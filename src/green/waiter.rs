@@ -6,19 +6,10 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::blocking::{self, Waited, Waits};
+use super::hub::{self, Timer};
 use super::thread::Green;
-use super::{hub, overflow, panics};
-
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
-    Ready,
-    TimedOut,
-    /// In a destructor while a panic unwinds a green thread, which must not yield then.
-    Impossible,
-    /// The task that waits was ended by somebody else.
-    Interrupted,
-}
+use super::{overflow, panics};
 
 /// Somebody to wake. Two words: the rare kinds are boxed.
 pub(crate) enum Waiter {
@@ -93,7 +84,6 @@ pub(crate) fn block_uninterrupted(
     block(me, deadline, false, done)
 }
 
-// `tests/loom/values.rs` has a model that mirrors its loop.
 #[inline]
 fn block(
     me: Option<&Green>,
@@ -123,25 +113,37 @@ fn block(
         };
     }
     let timer = deadline.map(|deadline| hub::set_timer(deadline, green));
-    let mut others_ran = false;
-    loop {
-        // Looked at first: a task whose waits are all over at once ends, too.
-        if heeds && green.is_interrupted() {
-            return Waited::Interrupted;
-        }
-        if done() {
-            return Waited::Ready;
-        }
-        if timer.as_ref().is_some_and(|timer| timer.is_over()) {
-            if others_ran {
-                return Waited::TimedOut;
-            }
-            // A loop of short waits must not keep the worker from whoever ends it.
-            green.yield_probed();
-        } else {
-            green.park();
-        }
-        others_ran = true;
+    blocking::block(&Waiting { green, timer, heeds }, done)
+}
+
+/// The calling green thread.
+struct Waiting<'a> {
+    green: &'a Green,
+    timer: Option<Timer>,
+    /// Its wait ends with its task.
+    heeds: bool,
+}
+
+impl Waits for Waiting<'_> {
+    #[inline]
+    fn is_interrupted(&self) -> bool {
+        self.heeds && self.green.is_interrupted()
+    }
+
+    #[inline]
+    fn is_time_over(&self) -> bool {
+        self.timer.as_ref().is_some_and(Timer::is_over)
+    }
+
+    #[inline]
+    fn yield_now(&self) {
+        // The stack was probed when it began to wait.
+        self.green.yield_probed();
+    }
+
+    #[inline]
+    fn park(&self) {
+        self.green.park();
     }
 }
 

@@ -22,16 +22,17 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::AtomicUsize;
 use std::{mem, ptr};
 
 use libc::{sockaddr, sockaddr_storage, socklen_t};
 
 use super::connect::noted;
 use super::descriptors::{self, Kind};
-use super::door::{Door, Outcome};
+use super::door::Outcome;
 use super::elsewhere::elsewhere;
 use super::gate::{self, Caller, Patience, Waited};
+use super::listeners::{Listeners, Street};
 use super::polling::is_ready;
 use super::raw;
 use crate::green::{self, Green, Mutex};
@@ -39,12 +40,9 @@ use crate::green::{self, Green, Mutex};
 /// Held while a green thread looks whether there is a connection, and takes it.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Listeners from which OS threads accept for green ones, by their cookies: the kernel gives each
-/// socket one of its own, whatever its descriptors are.
-static DOORS: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
-
-/// How many there are, so that with none the kernel need not be asked for a cookie.
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Listeners from which OS threads accept for green ones.
+static LISTENERS: Listeners<Kernel> =
+    Listeners::of(Kernel, Mutex::new(BTreeMap::new()), AtomicUsize::new(0));
 
 /// Listeners that this process made, the latest last. Of any other, another process may have a copy
 /// that was inherited by both.
@@ -59,15 +57,27 @@ struct Made {
 /// How many are remembered. One that is not is taken for another's, which only costs time.
 const MOST_REMEMBERED: usize = 1024;
 
-struct Entry {
-    door: Door<Connection, Arc<Green>>,
-    /// The thread's, as long as there is one.
-    bell: Option<Arc<Bell>>,
-}
+struct Kernel;
 
-impl Entry {
-    fn is_unused(&self) -> bool {
-        self.door.is_unused() && self.bell.is_none()
+impl Street for Kernel {
+    type Connection = Connection;
+    type Waiter = Arc<Green>;
+    type Bell = Arc<Bell>;
+
+    fn cookie(&self, fd: c_int) -> Option<u64> {
+        cookie(fd)
+    }
+
+    fn probe(&self) {
+        green::probe();
+    }
+
+    fn wake(&self, waiter: &Arc<Green>) {
+        waiter.unpark();
+    }
+
+    fn ring(&self, bell: &Arc<Bell>) {
+        bell.ring();
     }
 }
 
@@ -119,38 +129,8 @@ fn is_contested(fd: c_int) -> bool {
     is_contested
 }
 
-/// Gives `f` the door of the listener with this cookie, which goes when nobody uses it any more. No
-/// descriptor may be closed in `f`, because whoever closes one comes here.
-fn at_entry<R>(cookie: u64, f: impl FnOnce(&mut Entry) -> R) -> R {
-    green::probe();
-    let mut doors = DOORS.lock();
-    let entry = doors.entry(cookie).or_insert_with(|| Entry { door: Door::new(), bell: None });
-    let given = f(entry);
-    if entry.is_unused() {
-        doors.remove(&cookie);
-    }
-    // ORDERING: Relaxed, the lock orders it; whoever reads it without may come too early, or late.
-    COUNT.store(doors.len(), Ordering::Relaxed);
-    given
-}
-
-fn at_door<R>(cookie: u64, f: impl FnOnce(&mut Door<Connection, Arc<Green>>) -> R) -> R {
-    at_entry(cookie, |entry| f(&mut entry.door))
-}
-
-/// None if no listener has a door, or this is none.
-fn cookie_if_any(fd: c_int) -> Option<u64> {
-    // ORDERING: Relaxed, as above.
-    (COUNT.load(Ordering::Relaxed) > 0).then(|| cookie(fd)).flatten()
-}
-
 fn cookie(fd: c_int) -> Option<u64> {
     raw::socket_option(fd, libc::SO_COOKIE)
-}
-
-/// A connection that came too late for whoever had asked for it.
-fn left_over(listener: c_int) -> Option<Connection> {
-    at_door(cookie_if_any(listener)?, Door::take_kept)
 }
 
 /// What an OS thread looks at beside its listener.
@@ -231,22 +211,14 @@ impl Wanted {
 
 /// What the OS thread does. `copy` is a descriptor of its own of what `listener` was.
 fn accept_for_others(cookie: u64, listener: c_int, copy: OwnedFd, bell: &Bell) {
-    loop {
-        // (What is closed is not closed there.)
-        let its_end = at_entry(cookie, |entry| match entry.door.goes_on() {
-            true => None,
-            false => Some(entry.bell.take()),
-        });
-        if its_end.is_some() {
-            // SAFETY: it was given to this thread alone.
-            unsafe { raw::close(copy.into_raw_fd()) };
-            return;
-        }
-        // After the bell, and after a signal: is it wanted still?
+    LISTENERS.serve(cookie, || {
+        // After the bell, and after a signal, it is asked whether it is wanted still.
         if bell.wait_with(&copy) {
             accept_one(cookie, listener, &copy);
         }
-    }
+    });
+    // SAFETY: it was given to this thread alone.
+    unsafe { raw::close(copy.into_raw_fd()) };
 }
 
 /// Accepts, which may block, and lays down what came of it.
@@ -269,17 +241,10 @@ fn accept_one(cookie: u64, listener: c_int, copy: &OwnedFd) {
         // SAFETY: the kernel has just made it.
         Ok(Connection { fd: unsafe { OwnedFd::from_raw_fd(fd) }, address, len })
     };
-    let (woken, refused) = at_door(cookie, |door| {
-        let woken = door.lay_down(got, listener);
-        let is_kept = door.is_waited_at() || self::cookie(listener) == Some(cookie);
-        (woken, if is_kept { Vec::new() } else { door.refuse(listener) })
-    });
-    drop(refused);
-    if woken.is_empty() {
+    if !LISTENERS.lay_down(cookie, listener, got) {
         // For one who began to wait for the listener itself before anybody accepted elsewhere.
         green::rouse(listener);
     }
-    woken.iter().for_each(|green| green.unpark());
 }
 
 /// Starts the thread that the door is to have.
@@ -296,8 +261,7 @@ fn start_thread(me: &Green, cookie: u64, listener: c_int) -> io::Result<()> {
         // The number was closed, and is another's.
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    // Who would have rung it before need not: the thread first asks whether it is wanted.
-    at_entry(cookie, |entry| entry.bell = Some(bell.clone()));
+    LISTENERS.hang(bell.clone(), cookie);
     let work = Box::new(move || accept_for_others(cookie, listener, copy, &bell));
     let started = green::leave_to_a_thread(me, work);
     started.map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))
@@ -313,87 +277,42 @@ fn accept_elsewhere(
 ) -> Option<c_int> {
     // So that the stack does not overflow while it is listed.
     green::probe_to_wait(0);
-    let (ticket, needs_thread) = at_door(cookie, |door| door.enter(me.clone(), listener));
-    if needs_thread && let Err(error) = start_thread(me, cookie, listener) {
-        let errno = match error.raw_os_error() {
+    let start = || {
+        start_thread(me, cookie, listener).map_err(|error| match error.raw_os_error() {
             Some(errno) if errno != libc::EBADF => errno,
             // So it is for this one; others may know the listener by another number.
             _ => libc::EAGAIN,
-        };
-        let (woken, bell) =
-            at_entry(cookie, |entry| (entry.door.lose_thread(errno), entry.bell.take()));
-        drop(bell);
-        woken.iter().for_each(|green| green.unpark());
-    }
-    // If it was closed before this one entered, whoever closed it did not see it.
-    // ORDERING: with the fence in `closed`: it sees this one counted, or this one sees it closed.
-    fence(Ordering::SeqCst);
-    let is_closed = self::cookie(listener) != Some(cookie);
-    let mut outcome = None;
-    let waited = green::block_sheltered(me, patience.deadline(), || {
-        outcome = at_door(cookie, |door| door.take(ticket));
-        outcome.is_some() || is_closed
-    });
-    let outcome = outcome.or_else(|| {
-        let (connection, bell) = at_entry(cookie, |entry| {
-            let (connection, stops) = entry.door.leave(ticket);
-            (connection, entry.bell.clone().filter(|_| stops))
-        });
-        bell.inspect(|bell| bell.ring());
-        connection.map(Outcome::Accepted)
-    });
-    Some(match (outcome, waited) {
-        (Some(Outcome::Accepted(connection)), _) => wanted.give(connection),
+        })
+    };
+    let deadline = patience.deadline();
+    let block = |done: &mut dyn FnMut() -> bool| match green::block_sheltered(me, deadline, done) {
+        green::Waited::Ready => Ok(()),
+        ended => Err(ended),
+    };
+    Some(match LISTENERS.wait(me.clone(), cookie, listener, start, block) {
+        Ok(Outcome::Accepted(connection)) => wanted.give(connection),
         // The system refuses even one thread. It may not in a while.
-        (Some(Outcome::Failed(libc::EAGAIN)), _) if !is_closed => match patience.pause(me) {
+        Ok(Outcome::Failed(libc::EAGAIN)) => match patience.pause(me) {
             Waited::Failed(errno) => raw::fail(errno),
             _ => return None,
         },
-        (Some(Outcome::Failed(errno)), _) => raw::fail(errno),
-        (Some(Outcome::Closed), _) => raw::fail(libc::EBADF),
-        (None, green::Waited::Ready) => raw::fail(libc::EBADF),
-        (None, green::Waited::TimedOut) => raw::fail(libc::EAGAIN),
-        (None, _) => raw::fail(libc::ECANCELED),
+        Ok(Outcome::Failed(errno)) => raw::fail(errno),
+        Ok(Outcome::Closed) => raw::fail(libc::EBADF),
+        Err(green::Waited::TimedOut) => raw::fail(libc::EAGAIN),
+        Err(_) => raw::fail(libc::ECANCELED),
     })
 }
 
 /// The descriptor is about to be closed: whoever waits at its door gets EBADF, and what nobody
 /// has taken goes.
 pub fn about_to_close(fd: c_int) {
-    let Some(cookie) = cookie_if_any(fd) else { return };
-    let (woken, refused, bell) = at_entry(cookie, |entry| {
-        let (woken, refused, stops) = entry.door.close(fd);
-        (woken, refused, entry.bell.clone().filter(|_| stops))
-    });
-    drop(refused);
-    bell.inspect(|bell| bell.ring());
-    woken.iter().for_each(|green| green.unpark());
+    LISTENERS.about_to_close(fd);
 }
 
 /// The descriptor was closed: as above, for those who began to wait in between, and what a thread has
 /// laid down.
 pub fn closed(fd: c_int) {
-    // ORDERING: with the fence in `accept_elsewhere`.
-    fence(Ordering::SeqCst);
-    if COUNT.load(Ordering::Relaxed) == 0 {
-        return;
-    }
-    green::probe();
-    let now = cookie(fd);
-    let (mut woken, mut refused, mut bells) = (Vec::new(), Vec::new(), Vec::new());
-    let mut doors = DOORS.lock();
-    for (_, entry) in doors.iter_mut().filter(|(cookie, _)| now != Some(**cookie)) {
-        let (its_woken, its_refused, stops) = entry.door.close(fd);
-        woken.extend(its_woken);
-        refused.extend(its_refused);
-        bells.extend(entry.bell.clone().filter(|_| stops));
-    }
-    doors.retain(|_, entry| !entry.is_unused());
-    COUNT.store(doors.len(), Ordering::Relaxed);
-    drop(doors);
-    drop(refused);
-    bells.iter().for_each(|bell| bell.ring());
-    woken.iter().for_each(|green| green.unpark());
+    LISTENERS.closed(fd);
 }
 
 impl Wanted {
@@ -422,7 +341,7 @@ pub unsafe extern "C" fn accept4(
     if !gate::is_patched() || flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return wanted.call(fd);
     }
-    if let Some(connection) = left_over(fd) {
+    if let Some(connection) = LISTENERS.left_over(fd) {
         return wanted.give(connection);
     }
     if !gate::is_open() {
@@ -467,7 +386,7 @@ pub unsafe extern "C" fn accept4(
             Waited::AsItWas => return wanted.call(fd),
             Waited::Failed(errno) => return raw::fail(errno),
         }
-        if let Some(connection) = left_over(fd) {
+        if let Some(connection) = LISTENERS.left_over(fd) {
             return wanted.give(connection);
         }
     }
@@ -540,7 +459,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         drop(listener);
         accept_one(cookie, number, &copy);
-        assert!(!DOORS.lock().contains_key(&cookie));
+        assert!(!LISTENERS.have_door(cookie));
         assert_over(stream);
     }
 }

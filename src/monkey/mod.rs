@@ -78,6 +78,7 @@ mod door;
 mod elsewhere;
 mod gate;
 mod lazy;
+mod listeners;
 mod names;
 mod parts;
 mod polling;

@@ -1,195 +1,157 @@
 //! Waits for a descriptor, and who ends them.
 //!
-//! Seen to fail: in the mirror of `Poller`, the unpark before the state in `Wait::end`, and no arming
-//! anew in `fired`: `a_wait_for_a_descriptor_ends_when_it_is_closed` and
-//! `an_event_for_one_leaves_the_others_watched` deadlock; there, a `closed` that does nothing:
-//! `a_wait_that_begins_while_its_descriptor_is_closed_ends` deadlocks.
+//! Seen to fail, in `Watches`: the unpark before the state in `Wait::end`, no arming anew in `fired`,
+//! or a wait that leaves and takes the others with it: `an_event_for_one_leaves_the_others_watched`
+//! deadlocks. No look for those who began to wait in between in `closed`, or no fence there, or in
+//! `wait_once`: `a_wait_that_begins_while_its_descriptor_is_closed_ends` deadlocks. A wait that is
+//! not begun anew: `who_waits_while_the_number_becomes_anothers_waits_for_that` finds the wrong end.
 
-use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::os::fd::RawFd;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 use crate::bell::Bell;
+use crate::blocking::{Waited, block};
 use crate::preemptions::model_with_preemptions;
+use crate::watches::{Polled, Set, Watches};
 
-/// `Poller` of `src/green/poller.rs` for one descriptor, line by line, with a kernel that watches
-/// it for one event at a time. The hub is a thread of its own, which can do more than the real one,
-/// that shares a thread with those who wait.
-struct Poller {
-    watched: Mutex<Vec<Watch>>,
-    kernel: Mutex<Kernel>,
+/// The kernel's set, with one descriptor, which it watches for one event at a time.
+struct Kernel {
+    file: Mutex<File>,
     changed: Condvar,
-    waits: AtomicUsize,
+    /// The number is no descriptor's. Not under the lock: the kernel promises no order between that
+    /// and anything else.
+    is_closed: AtomicBool,
 }
 
 #[derive(Default)]
-struct Kernel {
+struct File {
     /// What is asked for, once; zero if the descriptor is not watched.
     armed: u32,
     ready: u32,
-    closed: bool,
     /// The model ends.
     over: bool,
 }
 
-struct Watch {
-    events: u32,
-    wait: Arc<Wait>,
+/// The kernel says EBADF.
+#[derive(Debug, PartialEq, Eq)]
+struct NoDescriptor;
+
+/// The descriptor's number.
+const FD: RawFd = 3;
+
+impl Kernel {
+    fn with_file(&self, f: impl FnOnce(&mut File)) {
+        f(&mut self.file.lock().unwrap());
+        self.changed.notify_one();
+    }
 }
 
-struct Wait {
-    state: loom::sync::atomic::AtomicU32,
-    parking: Arc<Bell>,
-}
+impl Set for Kernel {
+    type Known = ();
+    type Refusal = NoDescriptor;
 
-const PENDING: u32 = 0;
-const READY: u32 = 1;
-const CLOSED: u32 = 2;
-const STALE: u32 = 3;
-
-impl Wait {
-    fn new() -> Arc<Wait> {
-        let state = loom::sync::atomic::AtomicU32::new(PENDING);
-        Arc::new(Wait { state, parking: Bell::new() })
-    }
-
-    fn end(&self, state: u32) {
-        let _ = self.state.compare_exchange(PENDING, state, Ordering::Relaxed, Ordering::Relaxed);
-        self.parking.ring();
-    }
-
-    /// `wait_for` between `enter` and `leave`.
-    fn park(&self) -> u32 {
-        loop {
-            let state = self.state.load(Ordering::Relaxed);
-            if state != PENDING {
-                return state;
-            }
-            self.parking.wait();
+    fn arm(&self, (): &mut (), _: RawFd, events: u32) -> Result<(), NoDescriptor> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(NoDescriptor);
         }
+        self.with_file(|file| file.armed = events);
+        Ok(())
+    }
+
+    fn forget((): &mut (), _: RawFd) {}
+
+    fn disarm(&self, _: RawFd) {
+        self.with_file(|file| file.armed = 0);
     }
 }
+
+/// A worker's. The hub is a thread of its own, which can do more than the real one, that shares a
+/// thread with those who wait.
+struct Poller(Watches<Kernel, Arc<Bell>>);
 
 impl Poller {
-    fn new() -> Arc<Poller> {
-        Arc::new(Poller {
-            watched: Mutex::new(Vec::new()),
-            kernel: Mutex::new(Kernel::default()),
+    fn new(ready: u32) -> Arc<Poller> {
+        Arc::new(Poller(Watches::new(Kernel {
+            file: Mutex::new(File { ready, ..File::default() }),
             changed: Condvar::new(),
-            waits: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+        })))
+    }
+
+    fn kernel(&self) -> &Kernel {
+        &self.0.set
+    }
+
+    /// As `wait_for`; `meanwhile` comes when it has begun to wait, and gives false if it gives up.
+    fn wait_for(&self, events: u32, meanwhile: impl Fn() -> bool) -> Result<Polled, NoDescriptor> {
+        let me = Bell::new();
+        self.0.wait_for(&me, &[(FD, events)], |wait| match meanwhile() {
+            true => block(&*me, || wait.is_over()),
+            false => Waited::TimedOut,
         })
     }
 
-    fn with_kernel(&self, f: impl FnOnce(&mut Kernel)) {
-        f(&mut self.kernel.lock().unwrap());
-        self.changed.notify_one();
-    }
-
-    fn arm(&self, watches: &[Watch]) {
-        let wanted = watches.iter().fold(0, |events, watch| events | watch.events);
-        self.with_kernel(|kernel| kernel.armed = wanted);
-    }
-
-    fn enter(&self, events: u32, wait: &Arc<Wait>) {
-        let mut watched = self.watched.lock().unwrap();
-        watched.push(Watch { events, wait: wait.clone() });
-        self.arm(&watched);
-    }
-
-    fn leave(&self, wait: &Arc<Wait>) {
-        self.watched.lock().unwrap().retain(|watch| !Arc::ptr_eq(&watch.wait, wait));
-    }
-
-    fn fired(&self, events: u32) {
-        let mut watched = self.watched.lock().unwrap();
-        if watched.is_empty() {
-            return;
-        }
-        let woken: Vec<Watch> =
-            watched.extract_if(.., |watch| watch.events & events != 0).collect();
-        if !watched.is_empty() {
-            self.arm(&watched);
-        }
-        drop(watched);
-        woken.iter().for_each(|watch| watch.wait.end(READY));
-    }
-
+    /// As the patched `close`, with what the kernel does in between.
     fn close(&self) {
-        let watches = std::mem::take(&mut *self.watched.lock().unwrap());
-        self.with_kernel(|kernel| kernel.armed = 0);
-        watches.iter().for_each(|watch| watch.wait.end(CLOSED));
-    }
-
-    /// As `closed`, once the kernel has closed it.
-    fn closed(&self) {
-        fence(Ordering::SeqCst);
-        if self.waits.load(Ordering::Relaxed) > 0 {
-            let watches = std::mem::take(&mut *self.watched.lock().unwrap());
-            watches.iter().for_each(|watch| watch.wait.end(STALE));
-        }
-    }
-
-    /// As `wait_for`. Gives None if the kernel says that it is closed.
-    fn wait_for(&self, events: u32) -> Option<u32> {
-        loop {
-            let wait = Wait::new();
-            self.waits.fetch_add(1, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            self.enter(events, &wait);
-            let is_closed = self.kernel.lock().unwrap().closed;
-            let ended = (!is_closed).then(|| wait.park());
-            self.leave(&wait);
-            self.waits.fetch_sub(1, Ordering::Relaxed);
-            if ended != Some(STALE) {
-                return ended;
-            }
-        }
+        self.0.about_to_close(FD, |bell| bell.ring());
+        self.kernel().is_closed.store(true, Ordering::Relaxed);
+        self.kernel().disarm(FD);
+        self.0.closed(FD, |bell| bell.ring());
     }
 
     /// The hub: takes events until the model is over.
     fn turn(&self) {
         loop {
-            let mut kernel = self.kernel.lock().unwrap();
+            let kernel = self.kernel();
+            let mut file = kernel.file.lock().unwrap();
             let events = loop {
-                let events = kernel.armed & kernel.ready;
+                let events = file.armed & file.ready;
                 if events != 0 {
                     break events;
                 }
-                if kernel.over {
+                if file.over {
                     return;
                 }
-                kernel = self.changed.wait(kernel).unwrap();
+                file = kernel.changed.wait(file).unwrap();
             };
-            kernel.armed = 0;
-            drop(kernel);
-            self.fired(events);
+            file.armed = 0;
+            drop(file);
+            // If it is closed now, its waiters were unparked for that.
+            let _: Result<(), NoDescriptor> = self.0.fired(FD, events, |bell| bell.ring());
         }
     }
+
+    fn end(&self, hub: thread::JoinHandle<()>) {
+        self.kernel().with_file(|file| file.over = true);
+        hub.join().unwrap();
+        assert!(!self.0.has_waiters(FD) && !self.0.is_needed());
+    }
+}
+
+fn spawn<R: 'static>(
+    poller: &Arc<Poller>,
+    f: impl FnOnce(&Poller) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let poller = poller.clone();
+    thread::spawn(move || f(&poller))
 }
 
 #[test]
 fn a_wait_for_a_descriptor_ends_when_it_is_closed() {
     for ready in [0, 1] {
         model_with_preemptions(2, move || {
-            let poller = Poller::new();
-            poller.with_kernel(|kernel| kernel.ready = ready);
-            let hub = thread::spawn({
-                let poller = poller.clone();
-                move || poller.turn()
-            });
-            let wait = Wait::new();
-            poller.enter(1, &wait);
-            let closer = thread::spawn({
-                let poller = poller.clone();
-                move || poller.close()
-            });
-            let ended = wait.park();
-            poller.leave(&wait);
-            assert!(ended == CLOSED || (ended == READY && ready == 1));
+            let poller = Poller::new(ready);
+            let hub = spawn(&poller, Poller::turn);
+            let closer = spawn(&poller, Poller::close);
+            match poller.wait_for(1, || true) {
+                Ok(Polled::Closed) | Err(NoDescriptor) => {}
+                ended => assert!(ended == Ok(Polled::Ready) && ready == 1),
+            }
             closer.join().unwrap();
-            assert!(poller.watched.lock().unwrap().is_empty());
-            poller.with_kernel(|kernel| kernel.over = true);
-            hub.join().unwrap();
+            poller.end(hub);
         });
     }
 }
@@ -197,18 +159,33 @@ fn a_wait_for_a_descriptor_ends_when_it_is_closed() {
 #[test]
 fn a_wait_that_begins_while_its_descriptor_is_closed_ends() {
     loom::model(|| {
-        let poller = Poller::new();
-        let closer = thread::spawn({
-            let poller = poller.clone();
-            move || {
-                poller.close();
-                poller.with_kernel(|kernel| (kernel.closed, kernel.armed) = (true, 0));
-                poller.closed();
+        let poller = Poller::new(0);
+        let closer = spawn(&poller, Poller::close);
+        assert!(matches!(poller.wait_for(1, || true), Ok(Polled::Closed) | Err(NoDescriptor)));
+        closer.join().unwrap();
+        assert!(!poller.0.has_waiters(FD));
+    });
+}
+
+#[test]
+fn who_waits_while_the_number_becomes_anothers_waits_for_that() {
+    model_with_preemptions(2, || {
+        let poller = Poller::new(0);
+        let hub = spawn(&poller, Poller::turn);
+        let waits = spawn(&poller, |poller| match poller.wait_for(1, || true) {
+            Ok(Polled::Closed) => {}
+            ended => {
+                assert_eq!(ended, Ok(Polled::Ready));
+                assert_eq!(poller.kernel().file.lock().unwrap().ready, 1);
             }
         });
-        assert!(matches!(poller.wait_for(1), None | Some(CLOSED)));
-        closer.join().unwrap();
-        assert!(poller.watched.lock().unwrap().is_empty());
+        // As the patched `dup2`, with what the kernel does in between.
+        poller.0.about_to_close(FD, |bell| bell.ring());
+        poller.kernel().disarm(FD);
+        poller.0.closed(FD, |bell| bell.ring());
+        poller.kernel().with_file(|file| file.ready = 1);
+        waits.join().unwrap();
+        poller.end(hub);
     });
 }
 
@@ -216,31 +193,19 @@ fn a_wait_that_begins_while_its_descriptor_is_closed_ends() {
 fn an_event_for_one_leaves_the_others_watched() {
     for reader_gives_up in [false, true] {
         model_with_preemptions(2, move || {
-            let poller = Poller::new();
-            let hub = thread::spawn({
-                let poller = poller.clone();
-                move || poller.turn()
+            let poller = Poller::new(0);
+            let hub = spawn(&poller, Poller::turn);
+            let writer = spawn(&poller, |poller| {
+                assert_eq!(poller.wait_for(2, || true), Ok(Polled::Ready));
             });
-            let writer = thread::spawn({
-                let poller = poller.clone();
-                move || {
-                    let wait = Wait::new();
-                    poller.enter(2, &wait);
-                    assert_eq!(wait.park(), READY);
-                    poller.leave(&wait);
-                }
+            let ended = poller.wait_for(1, || {
+                poller.kernel().with_file(|file| file.ready = 1);
+                !reader_gives_up
             });
-            let wait = Wait::new();
-            poller.enter(1, &wait);
-            poller.with_kernel(|kernel| kernel.ready = 1);
-            if !reader_gives_up {
-                assert_eq!(wait.park(), READY);
-            }
-            poller.leave(&wait);
-            poller.with_kernel(|kernel| kernel.ready = 3);
+            assert_eq!(ended, Ok(if reader_gives_up { Polled::TimedOut } else { Polled::Ready }));
+            poller.kernel().with_file(|file| file.ready = 3);
             writer.join().unwrap();
-            poller.with_kernel(|kernel| kernel.over = true);
-            hub.join().unwrap();
+            poller.end(hub);
         });
     }
 }

@@ -8,6 +8,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::bell::Bell;
+use crate::blocking::{Waited, Waits, block};
 use crate::preemptions::bounded_model;
 use crate::primitives::Mutex;
 use crate::roster::{Hint, Roster, Runner};
@@ -25,6 +26,29 @@ struct Green {
 impl Runner for Arc<Green> {
     fn hint(&self) -> &Hint {
         &self.hint
+    }
+}
+
+/// One who waits in a job.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    me: &'a Green,
+    number: usize,
+}
+
+impl Waits for Waiting<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.me.hint.is_set() && self.pool.has_ended_job(self.number)
+    }
+
+    fn is_time_over(&self) -> bool {
+        false
+    }
+
+    fn yield_now(&self) {}
+
+    fn park(&self) {
+        self.me.parking.wait();
     }
 }
 
@@ -46,12 +70,8 @@ impl Pool {
         for (job, quick) in jobs {
             self.roster.lock().begin(number, job.clone());
             if job.begin().is_some() {
-                // `block`, and `is_interrupted`.
-                let is_interrupted = || me.hint.is_set() && self.has_ended_job(number);
-                while !is_interrupted() && !quick {
-                    me.parking.wait();
-                }
-                if is_interrupted() {
+                let me = Waiting { pool: self, me, number };
+                if block(&me, || quick) == Waited::Interrupted {
                     interrupted.push(job.header);
                 }
                 // SAFETY: `begin` gave the work.

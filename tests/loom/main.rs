@@ -95,6 +95,9 @@ mod armed;
 #[allow(dead_code)]
 #[path = "../../src/green/backlog.rs"]
 mod backlog;
+#[allow(dead_code)]
+#[path = "../../src/green/blocking.rs"]
+mod blocking;
 #[path = "../../src/green/called.rs"]
 mod called;
 #[allow(dead_code)]
@@ -109,6 +112,8 @@ mod inbox;
 mod lane;
 #[path = "../../src/monkey/lazy.rs"]
 mod lazy;
+#[path = "../../src/monkey/listeners.rs"]
+mod listeners;
 #[allow(dead_code)]
 #[path = "../../src/green/lobby.rs"]
 mod lobby;
@@ -127,6 +132,9 @@ mod roster;
 #[allow(dead_code)]
 #[path = "../../src/green/shared.rs"]
 mod shared;
+#[allow(dead_code)]
+#[path = "../../src/green/watches.rs"]
+mod watches;
 
 /// In place of the real one, whose hand-overs are all under a lock.
 mod arena {

@@ -7,14 +7,18 @@
 //! * `publish` that gives no value back when somebody has ended it: in
 //!   `of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which` two decide.
 //! * `end` that is over before the work is dropped: `what_is_ended_is_over_once_its_work_is_dropped`.
-//! * in the mirror of `block`, a wait that takes any wake for its own:
-//!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value.
+//! * in `blocking::block`, a wait that takes any wake for its own:
+//!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value; one that looks for an
+//!   interruption before it parks and not again: `a_task_that_is_ended_while_it_waits_ends` deadlocks,
+//!   and one that looks for it last gives the wrong end there; no care that others run:
+//!   `a_wait_whose_time_is_over_lets_others_run_first`.
 
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
 use crate::bell::Bell;
+use crate::blocking::{Waited, Waits, block};
 use crate::counted::{Count, Counted};
 use crate::preemptions::{bounded_model, model_with_preemptions};
 use crate::{cell, states};
@@ -258,17 +262,42 @@ fn a_value_that_nobody_takes_is_dropped_once() {
     });
 }
 
-/// `block` of `src/green/waiter.rs`, line by line, without its care for panics. A timer is over
-/// before it unparks anybody.
-fn block(parking: &Bell, timer: Option<&AtomicBool>, done: impl Fn() -> bool) -> bool {
-    loop {
-        if done() {
-            return true;
-        }
-        if timer.is_some_and(|timer| timer.load(Ordering::Relaxed)) {
-            return false;
-        }
-        parking.wait();
+/// A green thread whose wait has a time, and may be ended from outside.
+struct Waiting {
+    parking: Arc<Bell>,
+    is_interrupted: AtomicBool,
+    is_time_over: AtomicBool,
+    yields: AtomicUsize,
+}
+
+impl Waiting {
+    fn new() -> Arc<Waiting> {
+        Arc::new(Waiting {
+            parking: Bell::new(),
+            is_interrupted: AtomicBool::new(false),
+            is_time_over: AtomicBool::new(false),
+            yields: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Waits for Waiting {
+    fn is_interrupted(&self) -> bool {
+        // As `Green::is_interrupted`.
+        self.is_interrupted.load(Ordering::Acquire)
+    }
+
+    fn is_time_over(&self) -> bool {
+        self.is_time_over.load(Ordering::Relaxed)
+    }
+
+    fn yield_now(&self) {
+        self.yields.fetch_add(1, Ordering::Relaxed);
+        thread::yield_now();
+    }
+
+    fn park(&self) {
+        self.parking.wait();
     }
 }
 
@@ -277,9 +306,7 @@ fn a_wait_whose_time_runs_out_as_the_value_comes_ends_once() {
     bounded_model(|| {
         let count = Count::new();
         let slot = Arc::new(Slot::new((), 0, count.make(1)));
-        // All wakes of a green thread end the same park.
-        let parking = Bell::new();
-        let timer = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting::new();
         let runner = thread::spawn({
             let (slot, value) = (slot.clone(), count.make(2));
             move || {
@@ -288,22 +315,23 @@ fn a_wait_whose_time_runs_out_as_the_value_comes_ends_once() {
             }
         });
         let hub = thread::spawn({
-            let (timer, parking) = (timer.clone(), parking.clone());
+            let waiting = waiting.clone();
             move || {
-                timer.store(true, Ordering::Relaxed);
-                parking.ring();
+                waiting.is_time_over.store(true, Ordering::Relaxed);
+                waiting.parking.ring();
             }
         });
         // SAFETY: this is the one receiver.
         unsafe {
+            let parking = &waiting.parking;
             if slot.register(parking.clone())
-                && !block(&parking, Some(&timer), || slot.is_ready())
+                && block(&*waiting, || slot.is_ready()) == Waited::TimedOut
                 && slot.unregister()
                 && slot.register(parking.clone())
             {
-                // It timed out, and waits again, for as long as it takes: a wake that was meant for
-                // the first wait may come now.
-                assert!(block(&parking, None, || slot.is_ready()));
+                // It waits again, for as long as it takes: a wake that was meant for the first wait
+                // may come now.
+                assert_eq!(block(&**parking, || slot.is_ready()), Waited::Ready);
             }
             let value = take(&slot).expect("some wait said so");
             assert_eq!(*value.expect("nobody ends it").value, 2);
@@ -312,5 +340,47 @@ fn a_wait_whose_time_runs_out_as_the_value_comes_ends_once() {
         hub.join().unwrap();
         drop(slot);
         assert_eq!(count.dropped(), 2);
+    });
+}
+
+#[test]
+fn a_task_that_is_ended_while_it_waits_ends() {
+    bounded_model(|| {
+        let count = Count::new();
+        let slot = Arc::new(Slot::new((), 0, count.make(1)));
+        let waiting = Waiting::new();
+        // SAFETY: this is the one receiver.
+        assert!(unsafe { slot.register(waiting.parking.clone()) });
+        let runner = thread::spawn({
+            let (slot, value) = (slot.clone(), count.make(2));
+            move || {
+                drop(slot.begin());
+                assert!(resolve(&slot, value));
+            }
+        });
+        let canceller = thread::spawn({
+            let waiting = waiting.clone();
+            move || {
+                waiting.is_interrupted.store(true, Ordering::Release);
+                waiting.parking.ring();
+            }
+        });
+        // It waits for more than the value that comes.
+        assert_eq!(block(&*waiting, || false), Waited::Interrupted);
+        runner.join().unwrap();
+        canceller.join().unwrap();
+        // So does one that has nothing to wait for.
+        assert_eq!(block(&*waiting, || true), Waited::Interrupted);
+        drop(slot);
+    });
+}
+
+#[test]
+fn a_wait_whose_time_is_over_lets_others_run_first() {
+    loom::model(|| {
+        let waiting = Waiting::new();
+        waiting.is_time_over.store(true, Ordering::Relaxed);
+        assert_eq!(block(&*waiting, || false), Waited::TimedOut);
+        assert_eq!(waiting.yields.load(Ordering::Relaxed), 1);
     });
 }
