@@ -1,11 +1,10 @@
 //! Now as a value: the machine's two clocks, or a pair that a test turns by hand; and [`Eta`],
 //! a point in time told by either. Whoever needs the time asks a [`Clock`].
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
-use parking_lot::Mutex;
 
 /// When a scheduled task is due.
 ///
@@ -82,7 +81,7 @@ impl Clock {
     pub(crate) fn wall(&self) -> DateTime<Utc> {
         match &self.0 {
             None => utc(SystemTime::now()),
-            Some(hands) => hands.position.lock().wall,
+            Some(hands) => lock(&hands.position).wall,
         }
     }
 
@@ -90,7 +89,7 @@ impl Clock {
     pub(crate) fn monotonic(&self) -> u64 {
         match &self.0 {
             None => nanos(start().elapsed()),
-            Some(hands) => nanos(hands.position.lock().monotonic),
+            Some(hands) => nanos(lock(&hands.position).monotonic),
         }
     }
 
@@ -102,7 +101,7 @@ impl Clock {
     /// Asks to be told whenever a manual clock was turned. Does nothing for the system's.
     pub(crate) fn watch(&self, watcher: Weak<dyn Fn() + Send + Sync>) {
         if let Some(hands) = &self.0 {
-            let mut watchers = hands.watchers.lock();
+            let mut watchers = lock(&hands.watchers);
             watchers.retain(|known| known.strong_count() > 0);
             watchers.push(watcher);
         }
@@ -171,6 +170,11 @@ struct Position {
     monotonic: Duration,
 }
 
+/// What a panic may have left is as good as ever.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl ManualClock {
     /// A clock that shows `wall`.
     pub fn at(wall: DateTime<Utc>) -> ManualClock {
@@ -182,7 +186,7 @@ impl ManualClock {
 
     /// What the wall clock shows.
     pub fn now(&self) -> DateTime<Utc> {
-        self.0.position.lock().wall
+        lock(&self.0.position).wall
     }
 
     /// Time passes: both clocks go forward.
@@ -204,8 +208,8 @@ impl ManualClock {
     }
 
     fn turn(&self, turn: impl FnOnce(&mut Position)) {
-        turn(&mut self.0.position.lock());
-        let watchers: Vec<_> = self.0.watchers.lock().iter().filter_map(Weak::upgrade).collect();
+        turn(&mut lock(&self.0.position));
+        let watchers: Vec<_> = lock(&self.0.watchers).iter().filter_map(Weak::upgrade).collect();
         for watcher in watchers {
             watcher();
         }

@@ -177,8 +177,8 @@
 //!                   runner · lending · lobby · wait_list · interrupt · poller · watches;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
-//!                   on OS threads: offload · threads · lane · watchdog · doze · watch ·
-//!                   activity
+//!                   on OS threads: offload · threads · crew · lane · watchdog · desk · doze ·
+//!                   watch · activity; each waits for a bell
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

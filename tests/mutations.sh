@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Breaks the library in one place after another, in a copy, and expects the test that is there for it
-# to fail. With an argument: only those mutations whose name contains it. Takes some eight minutes.
+# to fail. With an argument: only those mutations whose name contains it. Takes some twelve minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -185,6 +185,75 @@ mutate "watchdog: it dozes before it says so" src/green/doze.rs \
 mutate "barrier: looked at and entered under two locks" src/green/sync/meeting.rs \
     's/(there.len\(\) \+ 1 < self.size \{)/$1\n                drop(there);\n                let mut there = self.there.lock();/' \
     loom who_meets
+
+bell=src/green/bell.rs
+mutate "bell: a ring does not release" $bell \
+    's/swap\(RUNG, Ordering::Release\)/swap(RUNG, Ordering::Relaxed)/' loom who_was_rung_for
+mutate "bell: a ring that was there is not acquired" $bell \
+    's/fetch_sub\(1, Ordering::Acquire\)/fetch_sub(1, Ordering::Relaxed)/' loom who_was_rung_for
+mutate "bell: a ring that wakes is not acquired" $bell \
+    's/SILENT, Ordering::Acquire, Ordering::Relaxed/SILENT, Ordering::Relaxed, Ordering::Relaxed/' \
+    loom who_was_rung_for
+mutate "bell: a ring as the time is over is not acquired" $bell \
+    's/swap\(SILENT, Ordering::Acquire\)/swap(SILENT, Ordering::Relaxed)/' loom a_ring_that_comes
+mutate "bell: a ring as the time is over is lost" $bell \
+    's/self.0.swap\(SILENT, Ordering::Acquire\) == RUNG/self.0.swap(SILENT, Ordering::Acquire) == AWAITED/' \
+    loom a_ring_that_comes
+mutate "bell: who waits is not woken" $bell \
+    's/swap\(RUNG, Ordering::Release\) == AWAITED/swap(RUNG, Ordering::Release) == SILENT/' \
+    loom who_was_rung_for
+
+crew=src/green/crew.rs
+mutate "crew: a thread ends though it is called" $crew \
+    's/(\/\/ Called this moment.\s+)drop\(state\);\s+seat.bell.wait\(\);\s+break;/$1return None;/' \
+    loom work_that_comes_as
+mutate "crew: a thread that ended is called" $crew \
+    's/state.idle.remove\(index\);/let _ = index;/' loom work_that_comes_as
+mutate "crew: a share beyond the limit for what is submitted" $crew \
+    's/if self.running >= limit/if self.running > limit/' loom no_more_than_the_limit
+mutate "crew: a share beyond the limit for who returns" $crew \
+    's/if state.running < self.limit && state.returning.is_empty\(\)/if state.returning.is_empty()/' \
+    loom no_more_than_the_limit
+mutate "crew: a share beyond the limit for who has done its work" $crew \
+    's/let work = if state.running < self.limit/let work = if true/' loom no_more_than_the_limit
+mutate "crew: a share is not lent" $crew \
+    's/self.change\(\|state\| state.running -= 1, spawn\)/self.change(|_| (), spawn)/' \
+    loom no_more_than_the_limit
+mutate "crew: who returns is not told of a share" $crew \
+    's/let next = if state.returning.is_empty\(\)/let next = if true/' loom no_more_than_the_limit
+mutate "crew: what is queued goes before who returns" $crew \
+    's/(let next = if state.returning[^\n]*\n)(\s+let work = if [^\n]*\n)/$2$1/' loom who_returns_has
+mutate "crew: what is queued goes before who returns when a share is lent" $crew \
+    's/if let Some\(returning\) = self.returning.pop_front\(\)/if self.queue.is_empty() \&\& let Some(returning) = self.returning.pop_front()/' \
+    loom who_returns_has
+mutate "crew: a refused thread keeps its share" $crew \
+    's/(let mut state = self.state.lock\(\);\s+)state.running -= 1;(\s+state.queue.push_front)/$1$2/' \
+    loom is_refused
+mutate "crew: who is idle is not told that a thread is refused" $crew \
+    's/!state.idle.is_empty\(\) \|\| //' loom work_is_run_by_others
+mutate "crew: who returns is not told that a thread is refused" $crew \
+    's/ \|\| !state.returning.is_empty\(\)//' loom who_returns_goes_on
+mutate "crew: the last thread ends while another one is spawned" $crew \
+    's/if state.live > 1 \|\| state.running == 0/if true/' loom work_is_run_by_others
+mutate "crew: the first thread is spawned without the lock" $crew \
+    's/if spawn\(seat.clone\(\)\).is_ok\(\) \{/drop(state);\n            let spawned = spawn(seat.clone());\n            let mut state = self.state.lock();\n            if spawned.is_ok() {/' \
+    loom work_is_run_or_given_back
+
+desk=src/green/desk.rs
+mutate "desk: a deadline does not wake the thread" $desk \
+    's/if is_first \{/if is_first \&\& false {/' loom a_deadline_is_not_missed
+mutate "desk: an earlier deadline does not wake the thread" $desk \
+    's/deadline < entries.sleeps_until/entries.sleeps_until == u64::MAX/' loom an_earlier_deadline
+mutate "desk: it sleeps before it says until when" $desk \
+    's/(entries.sleeps_until = until[^\n]*)\s+drop\(entries\);/drop(entries);\n            let mut entries = self.entries.lock();\n            $1\n            drop(entries);/' \
+    loom a_deadline_is_not_missed
+mutate "desk: a rouse does not wake the thread" $desk \
+    's/(roused = true;\s+)self.bell.ring\(\);/$1/' loom who_rouses
+mutate "desk: the thread sleeps though it was roused" $desk \
+    's/if roused \|\| !due/if !due/' loom who_rouses
+mutate "desk: the thread sleeps until the later time" $desk \
+    's/chain\(entries.deadlines.next\(\)\).min\(\)/chain(entries.deadlines.next()).max()/' \
+    loom who_rouses
 
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \

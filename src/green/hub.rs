@@ -128,17 +128,6 @@ pub(crate) fn is_at_work() -> bool {
     AT_WORK.get()
 }
 
-/// Runs `f`, which must not unwind; meanwhile no other green thread of this worker does. For
-/// parking_lot's locks and condition variables: they call `sched_yield`, which with the feature
-/// `monkey` is ours, while they hold locks of their own, for which another green thread of the same
-/// worker would wait for good.
-pub(super) fn alone<R>(f: impl FnOnce() -> R) -> R {
-    let before = AT_WORK.replace(true);
-    let given = f();
-    AT_WORK.set(before);
-    given
-}
-
 /// The hub of the calling thread, if it is a worker.
 pub(crate) fn current() -> Option<&'static Hub> {
     HUB.get()

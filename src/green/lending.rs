@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::backlog::Entry;
+use super::bell::Bell;
 use super::job::JobRef;
 use super::lock::MutexGuard;
 use super::offload::{Errand, Offloaded, errand};
@@ -96,7 +97,7 @@ impl Green {
 
     /// Waits until the pool has a place for this green thread again: in it, or, with `proxy`, in
     /// the OS thread that runs a part of it.
-    fn take_place(self: &Arc<Green>, proxy: Option<Arc<threads::Bell>>) {
+    fn take_place(self: &Arc<Green>, proxy: Option<Arc<Bell>>) {
         overflow::probe();
         let Some(member) = &self.member else { return };
         if let Some(bell) = &proxy {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Help};
+use super::bell::Bell;
 use super::job::{Dead, End, JobRef, Ran};
 use super::lane::{Demand, Lane, Taken};
 use super::lending::lend_to_any;
@@ -18,7 +19,6 @@ use super::offload::{Errand, Offloaded, as_errand, errand};
 use super::roster::Roster;
 use super::runner::Member;
 use super::thread::Green;
-use super::threads::Bell;
 use super::{Runtime, Waited, Waiter, block_or_interrupted, hub, overflow, panics};
 use crate::error::Reason;
 

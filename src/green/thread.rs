@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use may::coroutine::Coroutine;
 
+use super::bell::Bell;
 use super::called::Called;
 use super::hub::{self, Hub};
 use super::overflowed::Linked;
 use super::roster::Hint;
 use super::runner::Member;
-use super::threads::Bell;
 use super::waiter::Waiter;
 use super::{overflow, watchdog};
 

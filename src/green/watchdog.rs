@@ -1,51 +1,34 @@
 //! The one OS thread that sees to what can't wait for a worker: time-outs of tasks, and who holds
 //! a worker. It sleeps until the earliest deadline, and for good while no worker has work.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
+use super::bell::{Bell, SILENT};
+use super::desk::{Desk, Entries};
 use super::doze::{doze, is_to_be_woken};
 use super::hub::{self, to_nanos};
 use super::interrupt::end_all;
 use super::job::{End, JobRef};
+use super::lock::Mutex;
 use super::pool::Pool;
 use super::thread::Green;
-use super::timers::{Key, Timers};
+use super::timers::Key;
 use super::watch::Watch;
 use super::{overflow, panics};
 
-static DESK: Desk = Desk {
-    state: Mutex::new(State {
-        deadlines: Timers::new(),
-        sleeps_until: 0,
-        roused: false,
-        runs: false,
-        watch: None,
-    }),
-    changed: Condvar::new(),
-};
+/// Its clock is that of `hub::to_nanos`.
+static DESK: Desk<JobRef> = Desk::of(Mutex::new(Entries::new()), Bell(AtomicU32::new(SILENT)));
 
-/// The watch sleeps: whoever begins to work must [`rouse`] it. See [`doze`](super::doze).
+/// The thread was started, or is about to be.
+static RUNS: AtomicBool = AtomicBool::new(false);
+
+/// For the thread to take over when it is roused.
+static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
+
+/// The watch sleeps: whoever begins to work must [`rouse`](Desk::rouse) it. See
+/// [`doze`](super::doze).
 static DOZES: AtomicBool = AtomicBool::new(true);
-
-/// What others tell the thread.
-struct Desk {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    deadlines: Timers<JobRef>,
-    /// Of what it will wake by itself, on the clock of `hub::to_nanos`.
-    sleeps_until: u64,
-    roused: bool,
-    /// The thread was started.
-    runs: bool,
-    /// For the thread to take over.
-    watch: Option<Watch>,
-}
 
 /// A running job's deadline. Dropping this, when the job ends, withdraws it.
 pub(crate) struct Deadline(Key);
@@ -53,8 +36,7 @@ pub(crate) struct Deadline(Key);
 impl Drop for Deadline {
     fn drop(&mut self) {
         overflow::probe();
-        let withdrawn = hub::alone(|| DESK.state.lock().deadlines.remove(self.0));
-        drop(withdrawn);
+        drop(DESK.withdraw(self.0));
     }
 }
 
@@ -66,39 +48,29 @@ pub(crate) fn set_deadline(pool: u32, job: u64, timeout: Duration) -> Option<Dea
     overflow::probe();
     let deadline = Instant::now().checked_add(timeout).map(to_nanos)?;
     let job = Pool::by_id(pool)?.find_running(Green::current().as_deref(), job)?;
-    Some(hub::alone(|| {
-        let mut state = DESK.state.lock();
-        let key = state.deadlines.insert(deadline, job);
-        let is_first = deadline < state.sleeps_until;
-        ensure_runs(&mut state);
-        drop(state);
-        if is_first {
-            DESK.changed.notify_one();
-        }
-        Deadline(key)
-    }))
+    let entered = Deadline(DESK.enter(deadline, job));
+    ensure_runs();
+    Some(entered)
 }
 
 /// Has the thread look after the workers.
 pub(super) fn start(watch: Watch) {
-    hub::alone(|| {
-        let mut state = DESK.state.lock();
-        state.watch = Some(watch);
-        ensure_runs(&mut state);
-    });
+    *WATCH.lock() = Some(watch);
+    ensure_runs();
 }
 
-fn ensure_runs(state: &mut State) {
-    if state.runs {
+fn ensure_runs() {
+    // ORDERING: Relaxed: nothing is read that hangs on it.
+    if RUNS.load(Ordering::Relaxed) || RUNS.swap(true, Ordering::Relaxed) {
         return;
     }
     let thread = std::thread::Builder::new().name("minihuey-watchdog".to_owned());
-    match thread.spawn(run) {
-        Ok(_) => state.runs = true,
+    if let Err(error) = thread.spawn(run) {
         // The next one who needs it tries again.
-        Err(error) => panics::contain(|| {
+        RUNS.store(false, Ordering::Relaxed);
+        panics::contain(|| {
             log::error!("no thread for time-outs and the watchdog can be had: {error}");
-        }),
+        });
     }
 }
 
@@ -112,10 +84,7 @@ pub(super) fn note_work() {
 
 #[cold]
 fn rouse() {
-    hub::alone(|| {
-        DESK.state.lock().roused = true;
-        DESK.changed.notify_one();
-    });
+    DESK.rouse();
 }
 
 fn run() {
@@ -123,41 +92,20 @@ fn run() {
     // When it looks at the workers again; None while it dozes.
     let mut next_look: Option<u64> = None;
     loop {
-        let now = hub::now();
-        let mut due = Vec::new();
-        let mut state = DESK.state.lock();
-        if let Some(new) = state.watch.take() {
-            watch = Some(new);
+        let round = DESK.sleep(next_look, hub::now);
+        if round.roused {
+            watch = WATCH.lock().take().or(watch);
+            if let Some(watch) = &mut watch {
+                next_look = Some(round.now + watch.begin(round.now));
+            }
         }
-        if std::mem::take(&mut state.roused)
+        if !round.due.is_empty() {
+            time_out(round.due);
+        }
+        if next_look.is_some_and(|at| at <= round.now)
             && let Some(watch) = &mut watch
         {
-            next_look = Some(now + watch.begin(now));
-        }
-        while let Some(job) = state.deadlines.pop_due(now) {
-            due.push(job);
-        }
-        let looks = next_look.is_some_and(|at| at <= now);
-        if due.is_empty() && !looks {
-            let until = next_look.into_iter().chain(state.deadlines.next()).min();
-            state.sleeps_until = until.unwrap_or(u64::MAX);
-            match until {
-                None => DESK.changed.wait(&mut state),
-                Some(until) => {
-                    let left = Duration::from_nanos(until.saturating_sub(now));
-                    DESK.changed.wait_for(&mut state, left);
-                }
-            }
-            // Awake it looks at everything before it sleeps again.
-            state.sleeps_until = 0;
-            continue;
-        }
-        drop(state);
-        if !due.is_empty() {
-            time_out(due);
-        }
-        if looks && let Some(watch) = &mut watch {
-            next_look = look(watch, now);
+            next_look = look(watch, round.now);
         }
     }
 }

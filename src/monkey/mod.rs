@@ -91,9 +91,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::error::Error;
+use crate::green::Mutex;
 
 const CALLS: &[&str] = &[
     "accept",
