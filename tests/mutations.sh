@@ -205,7 +205,7 @@ mutate "bell: who waits is not woken" $bell \
 
 crew=src/green/crew.rs
 mutate "crew: a thread ends though it is called" $crew \
-    's/(\/\/ Called this moment.\s+)drop\(state\);\s+seat.bell.wait\(\);\s+break;/$1return None;/' \
+    's/(\/\/ Called this moment.\s+)drop\(state\);\s+seat.bell.wait\(\);/$1return None;/' \
     loom work_that_comes_as
 mutate "crew: a thread that ended is called" $crew \
     's/state.idle.remove\(index\);/let _ = index;/' loom work_that_comes_as
@@ -217,7 +217,7 @@ mutate "crew: a share beyond the limit for who returns" $crew \
 mutate "crew: a share beyond the limit for who has done its work" $crew \
     's/let work = if state.running < self.limit/let work = if true/' loom no_more_than_the_limit
 mutate "crew: a share is not lent" $crew \
-    's/self.change\(\|state\| state.running -= 1, spawn\)/self.change(|_| (), spawn)/' \
+    's/state.running -= 1;\s+(seat.has_share.store\(false)/$1/' \
     loom no_more_than_the_limit
 mutate "crew: who returns is not told of a share" $crew \
     's/let next = if state.returning.is_empty\(\)/let next = if true/' loom no_more_than_the_limit
@@ -227,17 +227,14 @@ mutate "crew: what is queued goes before who returns when a share is lent" $crew
     's/if let Some\(returning\) = self.returning.pop_front\(\)/if self.queue.is_empty() \&\& let Some(returning) = self.returning.pop_front()/' \
     loom who_returns_has
 mutate "crew: a refused thread keeps its share" $crew \
-    's/(let mut state = self.state.lock\(\);\s+)state.running -= 1;(\s+state.queue.push_front)/$1$2/' \
-    loom is_refused
-mutate "crew: who is idle is not told that a thread is refused" $crew \
-    's/!state.idle.is_empty\(\) \|\| //' loom work_is_run_by_others
-mutate "crew: who returns is not told that a thread is refused" $crew \
-    's/ \|\| !state.returning.is_empty\(\)//' loom who_returns_goes_on
-mutate "crew: the last thread ends while another one is spawned" $crew \
-    's/if state.live > 1 \|\| state.running == 0/if true/' loom work_is_run_by_others
-mutate "crew: the first thread is spawned without the lock" $crew \
-    's/if spawn\(seat.clone\(\)\).is_ok\(\) \{/drop(state);\n            let spawned = spawn(seat.clone());\n            let mut state = self.state.lock();\n            if spawned.is_ok() {/' \
-    loom work_is_run_or_given_back
+    's/(let work = seat.take_work\(\);\s+)state.running -= 1;/$1/' loom crews::
+mutate "crew: a thread is spawned without the lock" $crew \
+    's/let Err\(error\) = spawn\(seat.clone\(\)\) else \{ return Ok\(\(\)\) \};/drop(state);\n        let spawned = spawn(seat.clone());\n        let mut state = self.state.lock();\n        let Err(error) = spawned else { return Ok(()) };/' \
+    loom crews::
+mutate "crew: what nobody is there to do is queued" $crew \
+    's/if state.running == 0 \{/if false {/' loom crews::
+mutate "crew: who is to do it itself has no share for that" $crew \
+    's/lender.has_share.store\(true, Ordering::Relaxed\);//' loom crews::
 
 desk=src/green/desk.rs
 mutate "desk: a deadline does not wake the thread" $desk \

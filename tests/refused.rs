@@ -2,7 +2,7 @@
 //! own memory.
 
 use std::fs;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use minihuey::{MiniHuey, Reason, TaskError, offload};
@@ -101,6 +101,22 @@ fn what_the_system_refuses_is_told_and_all_goes_on() {
     held[1..].iter().for_each(|_| sender.send(()).unwrap());
     for held in held {
         held.get().unwrap();
+    }
+
+    // All of them wait for what can't have another one: somebody who waits does it.
+    let all = Arc::new(Barrier::new(threads()));
+    let child = whole.clone();
+    let parent = huey.task("parent", {
+        let all = all.clone();
+        move |n: u64| {
+            all.wait();
+            child.call((n,)).get()
+        }
+    });
+    let parent = parent.offload();
+    let parents: Vec<_> = (0..threads() as u64).map(|n| parent.call((n,))).collect();
+    for (n, mut parent) in (0..).zip(parents) {
+        assert_eq!(parent.get_timeout(LIMIT).unwrap().unwrap(), n + 1);
     }
     limit_memory(None);
     assert_eq!(large.call((1,)).get().unwrap(), 3);

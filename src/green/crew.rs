@@ -7,11 +7,12 @@
 //!                                            take_share ───┴────┴──▶ lend
 //! ```
 //! A *share* is had by whoever runs a work, or was given one. All is decided under one lock, and
-//! done after it is let go of. Only a first thread is spawned under the lock, and the last one does
-//! not end while another is spawned: so if the system refuses that one, somebody is there to do its
-//! work, or nothing else waits.
+//! done after it is let go of; but a thread is spawned under it, so that nobody becomes idle, or comes
+//! back, until it is known whether the system refuses it. If it does, those who have a share look at
+//! the queue before they rest; and if nobody has, nothing waits there, and the work is given back.
 
 use std::collections::VecDeque;
+use std::ops::DerefMut;
 use std::sync::Arc;
 
 use super::bell::Bell;
@@ -25,8 +26,6 @@ pub(crate) struct Crew<W> {
 struct State<W> {
     /// First in, first out.
     queue: VecDeque<W>,
-    /// Threads that have begun, and will look at the queue before they end.
-    live: usize,
     /// How many have a share.
     running: usize,
     /// The last one is called first, so that those that are not needed come to their end.
@@ -47,9 +46,9 @@ pub(crate) struct Seat<W> {
 
 /// The system refuses a thread.
 pub(crate) enum Refused<W, E> {
-    /// There is none that could do it: the work is given back.
-    Work(W),
-    /// The others, of whom there are some, will do it.
+    /// Nobody else is at work who could do it: it is given back.
+    Work(W, E),
+    /// Those at work will do it.
     Thread(E),
 }
 
@@ -102,18 +101,16 @@ impl<W> State<W> {
 }
 
 impl<W> Next<W> {
-    /// Tells whoever it is, not under the lock. Gives the work that needs a new thread.
-    fn tell(self) -> Option<W> {
+    /// Tells whoever is there already, not under the lock.
+    fn tell(self) {
         match self {
-            Next::Nobody => {}
             Next::Returning(bell) => bell.ring(),
             Next::Idle(seat, work) => {
                 *seat.work.lock() = Some(work);
                 seat.bell.ring();
             }
-            Next::New(work) => return Some(work),
+            Next::Nobody | Next::New(_) => {}
         }
-        None
     }
 }
 
@@ -121,7 +118,6 @@ impl<W> Crew<W> {
     pub(crate) fn new(limit: usize) -> Crew<W> {
         let state = State {
             queue: VecDeque::new(),
-            live: 0,
             running: 0,
             idle: Vec::new(),
             returning: VecDeque::new(),
@@ -140,49 +136,39 @@ impl<W> Crew<W> {
         work: W,
         spawn: impl FnOnce(Arc<Seat<W>>) -> Result<(), E>,
     ) -> Result<(), Refused<W, E>> {
-        self.change(|state| state.queue.push_back(work), spawn)
+        let mut state = self.state.lock();
+        state.queue.push_back(work);
+        self.go_on(state, None, spawn)
     }
 
-    /// Makes a change by which somebody may be next, and sees to it.
-    fn change<E>(
+    /// Sees to whoever is next, after this seat, if one is given, has lent its share.
+    fn go_on<E>(
         &self,
-        change: impl FnOnce(&mut State<W>),
+        mut state: impl DerefMut<Target = State<W>>,
+        lender: Option<&Seat<W>>,
         spawn: impl FnOnce(Arc<Seat<W>>) -> Result<(), E>,
     ) -> Result<(), Refused<W, E>> {
-        let mut state = self.state.lock();
-        change(&mut state);
-        let next = state.next(self.limit);
-        if state.live == 0
-            && let Next::New(work) = next
-        {
-            let seat = Seat::new(work);
-            if spawn(seat.clone()).is_ok() {
+        let work = match state.next(self.limit) {
+            Next::New(work) => work,
+            next => {
+                drop(state);
+                next.tell();
                 return Ok(());
             }
-            state.running -= 1;
-            drop(state);
-            return Err(Refused::Work(seat.take_work()));
-        }
-        drop(state);
-        let Some(work) = next.tell() else { return Ok(()) };
+        };
         let seat = Seat::new(work);
-        spawn(seat.clone()).map_err(|error| {
-            self.leave_to_others(seat.take_work());
-            Refused::Thread(error)
-        })
-    }
-
-    /// Takes back a share, and the work that it was given to.
-    fn leave_to_others(&self, work: W) {
-        let mut state = self.state.lock();
+        let Err(error) = spawn(seat.clone()) else { return Ok(()) };
+        let work = seat.take_work();
         state.running -= 1;
+        if state.running == 0 {
+            if let Some(lender) = lender {
+                state.running += 1;
+                lender.has_share.store(true, Ordering::Relaxed);
+            }
+            return Err(Refused::Work(work, error));
+        }
         state.queue.push_front(work);
-        // Those at work look at the queue when they are done. But nobody else tells those who have
-        // become idle since, or have come for a share.
-        let can_go_on = !state.idle.is_empty() || !state.returning.is_empty();
-        let next = if can_go_on { state.next(self.limit) } else { Next::Nobody };
-        drop(state);
-        let _ = next.tell();
+        Err(Refused::Thread(error))
     }
 
     /// The life of a thread: has `run`, which must not unwind, do one work after another, until
@@ -193,7 +179,6 @@ impl<W> Crew<W> {
         mut run: impl FnMut(W),
         patience: impl Fn() -> u64,
     ) {
-        self.state.lock().live += 1;
         let mut work = seat.take_work();
         loop {
             run(work);
@@ -219,41 +204,40 @@ impl<W> Crew<W> {
             state.idle.push(seat.clone());
         }
         drop(state);
-        let _ = next.tell();
+        next.tell();
         work
     }
 
     /// Waits for work. Gives None if the thread is to end.
     fn rest(&self, seat: &Arc<Seat<W>>, patience: impl Fn() -> u64) -> Option<W> {
-        while !seat.bell.wait_until(patience()) {
+        if !seat.bell.wait_until(patience()) {
             let mut state = self.state.lock();
-            let Some(index) = state.idle.iter().position(|idle| Arc::ptr_eq(idle, seat)) else {
-                // Called this moment.
-                drop(state);
-                seat.bell.wait();
-                break;
-            };
-            // If it is the last one, who has a share is about to be spawned.
-            if state.live > 1 || state.running == 0 {
+            if let Some(index) = state.idle.iter().position(|idle| Arc::ptr_eq(idle, seat)) {
                 state.idle.remove(index);
-                state.live -= 1;
                 return None;
             }
+            // Called this moment.
+            drop(state);
+            seat.bell.wait();
         }
         Some(seat.take_work())
     }
 
     /// The seat's thread is about to wait for others: it does not count until it has called
-    /// [`take_share`](Crew::take_share).
+    /// [`take_share`](Crew::take_share). If a work is given back, it counts still, and has to do that
+    /// first: those whom it waits for may need it.
     pub(crate) fn lend<E>(
         &self,
         seat: &Seat<W>,
         spawn: impl FnOnce(Arc<Seat<W>>) -> Result<(), E>,
     ) -> Result<(), Refused<W, E>> {
-        if !seat.has_share.swap(false, Ordering::Relaxed) {
+        if !seat.has_share.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.change(|state| state.running -= 1, spawn)
+        let mut state = self.state.lock();
+        state.running -= 1;
+        seat.has_share.store(false, Ordering::Relaxed);
+        self.go_on(state, Some(seat), spawn)
     }
 
     /// Waits until the seat's thread may go on.

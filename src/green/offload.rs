@@ -28,8 +28,8 @@ use super::{Green, Runtime, block_uninterrupted, overflow};
 ///
 /// On an OS thread, and in a destructor while a panic unwinds, `f` simply runs here. There are up
 /// to [`offload_threads`] threads for the whole process; more calls than that wait for their turn,
-/// first in, first out. If the system refuses even the first thread, `f` runs here, with a warning
-/// in the log.
+/// first in, first out. If the system refuses a thread, and none is at work that could take `f` later,
+/// it runs here, with a warning in the log.
 ///
 /// `f` can't be stopped. It has the stack of an OS thread (2 MiB, or what `RUST_MIN_STACK` says):
 /// if it overflows that, the process ends, as always in Rust.
@@ -90,7 +90,7 @@ where
     if let Err(work) = runtime.threads.submit(work) {
         panics::contain(|| {
             log::warn!(
-                "the system refuses even one thread: what is offloaded runs in the green thread, \
+                "the system refuses a thread: what is offloaded runs in the green thread, \
                  and holds all others up"
             );
         });
@@ -158,11 +158,11 @@ thread_local! {
     static ERRAND: RefCell<Option<Rc<Errand>>> = const { RefCell::new(None) };
 }
 
-/// Runs `f`, which must not unwind, as part of `errand`.
+/// Runs `f`, which must not unwind, as part of `errand`; that may be on top of another one.
 pub(super) fn as_errand<R>(errand: Rc<Errand>, f: impl FnOnce() -> R) -> R {
-    ERRAND.with(|current| *current.borrow_mut() = Some(errand));
+    let below = ERRAND.replace(Some(errand));
     let result = f();
-    ERRAND.with(|current| current.borrow_mut().take());
+    ERRAND.set(below);
     result
 }
 

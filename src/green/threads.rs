@@ -41,9 +41,16 @@ impl Threads {
     /// Has `work` run as soon as a thread is free. Never blocks.
     ///
     /// # Errors
-    /// Gives the work back if there is no thread at all and the system refuses one.
+    /// Gives the work back if the system refuses a thread, and none is at work that would do it later.
     pub(crate) fn submit(&'static self, work: Work) -> Result<(), Work> {
-        told(self.0.submit(work, |seat| self.spawn(seat)))
+        match self.0.submit(work, |seat| self.spawn(seat)) {
+            Ok(()) => Ok(()),
+            Err(Refused::Work(work, _)) => Err(work),
+            Err(Refused::Thread(error)) => {
+                tell_of_refusal(&error, LATER);
+                Ok(())
+            }
+        }
     }
 
     #[cold]
@@ -59,21 +66,12 @@ impl Threads {
     }
 }
 
-/// Says in the log that the system refuses a thread, unless that is the caller's to say.
-fn told(submitted: Result<(), Refused<Work, io::Error>>) -> Result<(), Work> {
-    match submitted {
-        Ok(()) => Ok(()),
-        Err(Refused::Work(work)) => Err(work),
-        Err(Refused::Thread(error)) => {
-            panics::contain(|| {
-                log::warn!(
-                    "the system refuses a thread ({error}): what is offloaded waits for others"
-                );
-            });
-            Ok(())
-        }
-    }
+fn tell_of_refusal(error: &io::Error, then: &str) {
+    panics::contain(|| log::warn!("the system refuses a thread ({error}): {then}"));
 }
+
+const LATER: &str = "what is offloaded waits for others";
+const HERE: &str = "what is offloaded runs on top of something that waits";
 
 /// The bell of the calling thread, if it is one of these.
 pub(super) fn own_bell() -> Option<Arc<Bell>> {
@@ -89,8 +87,16 @@ fn own() -> Option<Own> {
 /// [`take_share`].
 pub(super) fn lend_share() {
     let Some(Own { threads, seat }) = own() else { return };
-    // Nothing is given back, as this thread is one.
-    let _ = told(threads.0.lend(&seat, |new| threads.spawn(new)));
+    loop {
+        match threads.0.lend(&seat, |new| threads.spawn(new)) {
+            Ok(()) => return,
+            Err(Refused::Thread(error)) => return tell_of_refusal(&error, LATER),
+            Err(Refused::Work(work, error)) => {
+                tell_of_refusal(&error, HERE);
+                panics::contain(work);
+            }
+        }
+    }
 }
 
 /// Waits until the calling thread may go on.

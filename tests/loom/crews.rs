@@ -2,8 +2,8 @@
 //!
 //! Seen to fail, in `Crew`: a thread that ends though it is called, or is still listed as idle; no share
 //! given back, or nobody told of it who returns; what is queued before who returns; a share beyond the
-//! limit. And of what the system refuses: an idle or a returning thread that is not told, a last thread
-//! that ends while another one is spawned, a first one that is spawned without the lock.
+//! limit. And if the system refuses a thread: its share kept, the work queued though nobody is there to
+//! do it, or done without a share; and one that is spawned without the lock.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ impl Threads {
     /// Gives false if the work was given back.
     fn submit(self: &Arc<Threads>, work: impl FnOnce(&Own) + Send + 'static) -> bool {
         let submitted = self.crew.submit(Box::new(work), |seat| self.spawn(seat));
-        !matches!(submitted, Err(Refused::Work(_)))
+        !matches!(submitted, Err(Refused::Work(..)))
     }
 
     fn spawn(self: &Arc<Threads>, seat: Arc<Seat<Work>>) -> Result<(), ()> {
@@ -92,10 +92,7 @@ impl Own {
         let has_waited = Cell::new(false);
         let run = |work: Work| {
             has_waited.set(false);
-            self.threads.enter();
-            self.threads.begun.fetch_add(1, Ordering::Relaxed);
-            work(self);
-            self.threads.leave();
+            self.run(work);
         };
         // Each waits until the clock is turned. From then on it does not wait at all: so who must
         // not end lets others run.
@@ -108,10 +105,21 @@ impl Own {
         self.threads.crew.serve(&self.seat, run, patience);
     }
 
+    fn run(&self, work: Work) {
+        self.threads.enter();
+        self.threads.begun.fetch_add(1, Ordering::Relaxed);
+        work(self);
+        self.threads.leave();
+    }
+
     /// What a work does that waits.
     fn wait(&self, wait: impl FnOnce()) {
         self.threads.leave();
-        let _ = self.threads.crew.lend(&self.seat, |seat| self.threads.spawn(seat));
+        while let Err(Refused::Work(work, ())) =
+            self.threads.crew.lend(&self.seat, |seat| self.threads.spawn(seat))
+        {
+            self.run(work);
+        }
         wait();
         self.threads.crew.take_share(&self.seat);
         self.threads.enter();
@@ -198,15 +206,14 @@ fn work_is_run_or_given_back_though_the_first_threads_are_refused() {
 }
 
 #[test]
-fn work_is_run_by_others_though_another_thread_is_refused() {
+fn work_is_run_by_others_or_given_back_though_another_thread_is_refused() {
     bounded_model(|| {
         let threads = Threads::new(2, [false, true]);
         let time = thread::spawn(futex::tick);
-        let first = threads.submit(|_| ());
-        let second = threads.submit(|_| ());
+        assert!(threads.submit(|_| ()));
+        let taken = 1 + usize::from(threads.submit(|_| ()));
         time.join().unwrap();
-        assert!(first);
-        assert_eq!(threads.join(), usize::from(first) + usize::from(second));
+        assert_eq!(threads.join(), taken);
     });
 }
 
@@ -218,7 +225,31 @@ fn who_returns_goes_on_though_a_thread_that_its_share_went_to_is_refused() {
         let lends = lent.clone();
         threads.submit(move |own| own.wait(|| lends.ring()));
         lent.wait();
-        assert!(threads.submit(|_| ()), "there is a thread");
-        assert_eq!(threads.join(), 2);
+        let taken = 1 + usize::from(threads.submit(|_| ()));
+        assert_eq!(threads.join(), taken);
     });
+}
+
+#[test]
+fn who_waits_for_work_that_gets_no_thread_does_it_itself() {
+    for limit in [1, 2] {
+        bounded_model(move || {
+            let threads = Threads::new(limit, [false, true, true, true, true]);
+            let done = Bell::new();
+            let parent = {
+                let done = done.clone();
+                move |own: &Own| {
+                    let child_done = Bell::new();
+                    let rings = child_done.clone();
+                    own.threads.submit(move |_| rings.ring());
+                    own.wait(|| child_done.wait());
+                    done.ring();
+                }
+            };
+            assert!(threads.submit(parent));
+            let taken = 2 + usize::from(threads.submit(|_| ()));
+            done.wait();
+            assert_eq!(threads.join(), taken);
+        });
+    }
 }
