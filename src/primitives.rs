@@ -3,7 +3,7 @@
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 
-pub(crate) use crate::green::{Mutex, futex};
+pub(crate) use crate::green::{Mutex, MutexGuard, futex};
 
 /// std's `UnsafeCell` with the accessors of loom's.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ mod barrier;
 pub mod channel;
 mod condvar;
 mod connections;
+mod ends;
 mod exchange;
 mod meeting;
 mod mutex;
