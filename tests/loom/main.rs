@@ -12,6 +12,7 @@ mod counted;
 mod descriptors;
 mod doors;
 mod dozes;
+mod green;
 mod hub;
 mod locks;
 mod meetings;
@@ -27,6 +28,7 @@ mod word_lock;
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
+    pub use loom::sync::MutexGuard;
     pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering, fence};
 
     /// As ours: it knows no poison.
@@ -37,7 +39,7 @@ mod primitives {
             Mutex(loom::sync::Mutex::new(value))
         }
 
-        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap()
         }
     }
@@ -122,6 +124,17 @@ mod arena {
 }
 
 #[allow(dead_code)]
+#[path = "../../src/green/sync/alarm.rs"]
+mod alarm;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/green/sync/channel.rs"]
+mod channel;
+#[allow(dead_code)]
+#[path = "../../src/clock.rs"]
+mod clock;
+#[path = "../../src/green/sync/ends.rs"]
+mod ends;
+#[allow(dead_code)]
 #[path = "../../src/green/sync/exchange.rs"]
 mod exchange;
 #[allow(dead_code)]
@@ -131,6 +144,11 @@ mod meeting;
 #[path = "../../src/green/sync/permits.rs"]
 mod permits;
 #[allow(dead_code)]
+#[path = "../../src/green/sync/select.rs"]
+mod select;
+// For its name, which `channel` shows, too.
+#[path = "../../src/green/sync/select_macro.rs"]
+mod select_macro;
 #[path = "../../src/green/sync/selection.rs"]
 mod selection;
 #[allow(dead_code)]
