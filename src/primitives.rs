@@ -5,7 +5,7 @@ pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 
-pub(crate) use crate::green::{Mutex, futex};
+pub(crate) use crate::green::{Mutex, MutexGuard, futex};
 
 /// std's `UnsafeCell` with the accessors of loom's.
 #[derive(Debug)]

@@ -315,6 +315,9 @@ mutate "timers: it is armed anew for later ones" $armed \
 
 selection=src/green/sync/selection.rs
 exchange=src/green/sync/exchange.rs
+select=src/green/sync/select.rs
+ends=src/green/sync/ends.rs
+channel=src/green/sync/channel.rs
 mutate "select: the other is claimed though it is not open" $selection \
     's/\(State::Open, State::Open\) =>/(State::Open, _) =>/' loom who_is_claimed
 mutate "select: its own state is not looked at" $selection \
@@ -333,18 +336,44 @@ mutate "select: nobody is told that the senders are gone" $exchange \
 mutate "select: a message whose receiver gave up is dropped" $exchange \
     's/self.queue.push_back\(value\);\s+None\s+\}\s+\}\)/drop(value);\n                None\n            }\n        })/' \
     loom a_message_whose_receiver
-mutate "select: one that is relied on goes when its time is over" src/green/sync/channel.rs \
+mutate "select: one that is relied on goes when its time is over" $channel \
     's/waited == Waited::TimedOut && exchange.is_promised\(ticket\)/{ let _ = exchange.is_promised(ticket); false }/' \
-    it a_receiver_that_a_sender_has_met
-mutate "select: one that selects and is relied on goes when its time is over" src/green/sync/select.rs \
-    's/(Some\(_\) if waited == Waited::TimedOut => block_until\(me, )None/$1deadline/' \
-    it a_receiver_that_a_sender_has_met
-mutate "select: those who watch are not told" tests/loom/selects.rs \
-    's/told.iter\(\).for_each\(\|bell\| bell.ring\(\)\);/drop(told);/' loom one_who_watches
+    loom who_was_met
+mutate "select: one that selects and is relied on goes when its time is over" $select \
+    's/(Some\(_\) if waited == Waited::TimedOut => block_until\(me, )None/$1deadline/' loom who_was_met
+mutate "select: one may be claimed as it leaves" $select \
+    's/match self.selection.close\(\) \{/match self.selection.claimed() {/' loom who_was_met
+mutate "select: it waits and is not listed" $select \
+    's/listed.attempt\(order.clone\(\), true, me.as_ref\(\)\);//' loom two_who_select
+mutate "select: what is gone again is gone on with" $select \
+    's/case.is_done\(ticket\) && case.is_certain\(ticket\)/case.is_done(ticket)/' loom what_is_promised
+mutate "select: one that was promised a message does not see that others are left" $exchange \
+    's/\(self.no_senders && self.queue.is_empty\(\)\)/self.no_senders/' loom what_is_promised
+mutate "select: who is handed a message is not woken" $ends \
+    's/(release\(exchange\);\s+)if let Some\(receiver\) = receiver\? \{\s+receiver.wake\(\);\s+\}/$1drop(receiver?);/' \
+    loom two_who_select
+mutate "select: a sender that is met is not woken" $ends \
+    's/if let Some\(sender\) = sender \{\s+sender.wake\(\);\s+\}/drop(sender);/' loom two_who_select
+mutate "select: those who watch are not told" $channel \
+    's/told.into_iter\(\).for_each\(Waiter::wake\);/drop(told);/' loom one_who_watches
 mutate "select: those who watch do not see who waits to send" $exchange \
     's/ \|\| self.senders.iter\(\).any\(sends\)/ || { let _ = sends; false }/' loom one_who_watches
 mutate "select: those who watch do not see who waits to receive" $exchange \
     's/ \|\| self.receivers.iter\(\).any\(receives\)/ || { let _ = receives; false }/' loom one_who_watches
+
+mutate "channel: who waits for room is not woken" $channel \
+    's/(with\(Exchange::receive\)\?;\s+)if let Some\(sender\) = sender \{\s+sender.wake\(\);\s+\}/$1drop(sender);/' \
+    loom every_message_comes_once
+mutate "channel: who waits for a message is not woken" $channel \
+    's/if let Some\(receiver\) = receiver\? \{\s+receiver.wake\(\);\s+\}/drop(receiver?);/' \
+    loom every_message_comes_once
+mutate "channel: the last sender goes unheard" $channel \
+    's/receivers.into_iter\(\).for_each\(Waiter::wake\);/drop(receivers);/' loom every_message_comes_once
+mutate "channel: the last receiver goes unheard" $channel \
+    's/senders.into_iter\(\).for_each\(Waiter::wake\);/drop(senders);/' loom a_sender_has_its_message
+mutate "channel: who gives up is told that it sent" $channel \
+    's/Some\(value\) => Err\(SendTimeoutError::Timeout\(value\)\)/Some(value) => Ok(drop(value))/' \
+    loom a_sender_who_gives_up
 
 mutate "clock: what the gap skipped is not made up for" src/crontab/summer_time.rs \
     's/expected < shown && calendar/false \&\& expected < shown \&\& calendar/' it clocks::in_a_whole_year

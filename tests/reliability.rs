@@ -1,5 +1,5 @@
-//! RELIABILITY.md names a test for each promise: each must exist. And it names the mutations that
-//! prove less than others.
+//! RELIABILITY.md names a test for each promise: each must exist. And it says that mutations break the
+//! library, not what stands for it in a model.
 
 use std::fs;
 use std::path::Path;
@@ -41,18 +41,18 @@ fn every_promise_names_tests_that_exist() {
 }
 
 #[test]
-fn every_mutation_that_breaks_only_a_mirror_is_named() {
+fn every_mutation_breaks_the_library_and_no_mirror_of_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |name| fs::read_to_string(root.join(name)).unwrap();
-    let (text, mutations) = (read("RELIABILITY.md"), read("tests/mutations.sh"));
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let of_mirrors = mutations.lines().filter_map(|line| {
-        let (name, file) = line.strip_prefix("mutate \"")?.split_once('"')?;
-        file.starts_with(" tests/").then_some(name)
-    });
-    let of_mirrors: Vec<_> = of_mirrors.collect();
-    assert!(!of_mirrors.is_empty(), "they are not where they were");
-    for name in of_mirrors {
-        assert!(text.contains(&format!("\"{name}\"")), "{name:?} breaks a model, and is not named");
+    let mutations = fs::read_to_string(root.join("tests/mutations.sh")).unwrap();
+    let mut count = 0;
+    for line in mutations.lines() {
+        let Some((name, file)) =
+            line.strip_prefix("mutate \"").and_then(|rest| rest.split_once('"'))
+        else {
+            continue;
+        };
+        count += 1;
+        assert!(!file.starts_with(" tests/"), "{name:?} breaks a model");
     }
+    assert!(count > 100, "they are not where they were");
 }

@@ -93,6 +93,28 @@ fn a_receiver_that_was_promised_a_message_asks_again_if_it_does_not_come() {
 }
 
 #[test]
+fn a_receiver_that_was_promised_a_message_asks_again_though_all_senders_are_gone_meanwhile() {
+    let (sender, receiver) = bounded(1);
+    let selects = Kind::Green.run(move || {
+        select! {
+            recv(receiver) -> got => got,
+            recv(never::<u32>()) -> _ => unreachable!(),
+        }
+    });
+    all_green_ones_wait();
+    // On the worker: the receiver is woken, but all of this is done before it runs.
+    let sends = Kind::Green.run(move || {
+        let mut select = Select::new();
+        select.send(&sender);
+        let (has_room, has_met) = (select.select(), select.select());
+        has_room.send(&sender, 1).unwrap();
+        drop(has_met);
+    });
+    sends.end();
+    assert_eq!(selects.end(), Ok(1));
+}
+
+#[test]
 fn a_receiver_that_a_sender_has_met_waits_for_the_message_though_its_time_is_over() {
     for kind in Kind::BOTH {
         for selects in [false, true] {

@@ -9,9 +9,9 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
-use crate::green::bell::Bell;
 use crate::preemptions::bounded_model;
 use crate::primitives::futex;
+use crate::with_bells::bell::Bell;
 
 #[derive(Default)]
 struct Rung {

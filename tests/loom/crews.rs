@@ -13,9 +13,9 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use crate::bell::Bell;
-use crate::green::crew::{Crew, Refused, Seat};
 use crate::preemptions::{bounded_model, model_with_preemptions};
 use crate::primitives::futex;
+use crate::with_bells::crew::{Crew, Refused, Seat};
 
 /// As `Threads`, but that it is told which threads the system refuses, and looks on.
 struct Threads {

@@ -7,10 +7,10 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::green::bell::{Bell, SILENT};
-use crate::green::desk::{Desk, Entries};
 use crate::preemptions::bounded_model;
 use crate::primitives::{AtomicU32, Mutex, futex};
+use crate::with_bells::bell::{Bell, SILENT};
+use crate::with_bells::desk::{Desk, Entries};
 
 fn desk() -> Arc<Desk<&'static str>> {
     Arc::new(Desk::of(Mutex::new(Entries::new()), Bell(AtomicU32::new(SILENT))))

@@ -16,6 +16,7 @@ mod descriptors;
 mod desks;
 mod doors;
 mod dozes;
+mod green;
 mod hub;
 mod interruptions;
 mod lobbies;
@@ -38,6 +39,7 @@ mod word_lock;
 #[allow(dead_code)]
 mod primitives {
     pub use loom::cell::UnsafeCell;
+    pub use loom::sync::MutexGuard;
     pub use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
@@ -50,7 +52,7 @@ mod primitives {
             Mutex(loom::sync::Mutex::new(value))
         }
 
-        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().unwrap()
         }
     }
@@ -211,8 +213,19 @@ mod arena {
 }
 
 #[allow(dead_code)]
+#[path = "../../src/green/sync/alarm.rs"]
+mod alarm;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/green/sync/channel.rs"]
+mod channel;
+#[allow(dead_code)]
+#[path = "../../src/clock.rs"]
+mod clock;
+#[allow(dead_code)]
 #[path = "../../src/green/sync/condition.rs"]
 mod condition;
+#[path = "../../src/green/sync/ends.rs"]
+mod ends;
 #[allow(dead_code)]
 #[path = "../../src/green/sync/exchange.rs"]
 mod exchange;
@@ -223,6 +236,11 @@ mod meeting;
 #[path = "../../src/green/sync/permits.rs"]
 mod permits;
 #[allow(dead_code)]
+#[path = "../../src/green/sync/select.rs"]
+mod select;
+// For its name, which `channel` shows, too.
+#[path = "../../src/green/sync/select_macro.rs"]
+mod select_macro;
 #[path = "../../src/green/sync/selection.rs"]
 mod selection;
 #[allow(dead_code)]
@@ -231,7 +249,7 @@ mod sleepers;
 /// In a module of their own, for what they call a bell is the library's.
 #[allow(dead_code)]
 #[path = "../../src/green"]
-mod green {
+mod with_bells {
     pub mod bell;
     pub mod crew;
     pub mod desk;

@@ -1,6 +1,7 @@
 //! Chaos: threads that call, wait, cancel, stop and start at random, tasks that do the same, and
 //! one that looks whether anybody waits for too long.
 
+mod ball;
 mod driver;
 mod echo;
 mod node;
@@ -39,6 +40,7 @@ pub fn run(chaos: &Chaos) {
     let clerk = shared::start_clerk(no_more);
     let start = Instant::now();
     let mut drivers = driver::start(seed, stop);
+    ball::start(seed, stop);
     let mut next_line = Duration::from_secs(10);
     while start.elapsed() < time && account::problems() == 0 {
         thread::sleep(Duration::from_millis(200));
@@ -60,6 +62,9 @@ pub fn run(chaos: &Chaos) {
             account::problem("a driver panicked".to_owned());
         }
     }
+    while ball::playing() > 0 {
+        pause(bound, deadline, "a player does not end");
+    }
     while let Some(call) = world().collect() {
         drop(call);
     }
@@ -78,6 +83,7 @@ pub fn run(chaos: &Chaos) {
     shared().check(deadline);
     report(start);
     shared().report();
+    println!("  {} passes of a ball", ball::passes());
     for family in &world().families {
         println!("  {}: {}", family.tally.huey, family.tally);
     }

@@ -638,7 +638,7 @@ fn meet(place: &Place, random: &mut Random) {
 }
 
 /// Lets others run, or waits, with whatever it has.
-fn pause(place: &Place, random: &mut Random) {
+pub fn pause(place: &Place, random: &mut Random) {
     match random.below(6) {
         0 => {
             let _waiting = place.waits("a sleep with something held", 0);

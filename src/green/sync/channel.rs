@@ -37,27 +37,23 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::green::{Green, Mutex, MutexGuard};
 #[doc(no_inline)]
 pub use crossbeam_channel::{
     RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 
-use super::super::{Waited, Waiter, block_until, overflow};
-use super::acquire::caller;
 use super::alarm::Alarm;
 use super::exchange::Exchange;
-use super::select::Case;
 #[doc(inline)]
 pub use super::select::{
     ReadyTimeoutError, Select, SelectTimeoutError, SelectedOperation, TryReadyError, TrySelectError,
 };
-use super::selection::Choice;
 use super::wait_list::Ticket;
 use crate::clock::{deadline, earlier};
+use crate::green::{Green, Waited, Waiter, block_until, overflow};
+use crate::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering};
 #[doc(no_inline)]
 pub use crate::{__select as select, __select_biased as select_biased};
 
@@ -155,8 +151,9 @@ fn channel<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
     (Sender(channel.clone()), Receiver(channel))
 }
 
-struct Channel<T> {
-    exchange: Mutex<Exchange<T, Waiter>>,
+/// What both ends share: the exchange, and how one waits for it.
+pub(super) struct Channel<T> {
+    pub(super) exchange: Mutex<Exchange<T, Waiter>>,
     /// Where messages come from if there is no sender.
     alarm: Option<Mutex<Alarm<T>>>,
     senders: AtomicUsize,
@@ -165,7 +162,7 @@ struct Channel<T> {
 
 /// Lets go of the exchange, and tells whoever watches it what has become possible.
 #[inline]
-fn release<T>(mut exchange: MutexGuard<'_, Exchange<T, Waiter>>) {
+pub(super) fn release<T>(mut exchange: MutexGuard<'_, Exchange<T, Waiter>>) {
     let told = exchange.told();
     drop(exchange);
     told.into_iter().for_each(Waiter::wake);
@@ -184,7 +181,7 @@ impl<T> Channel<T> {
 
     /// Gives `f` the exchange, and tells whoever watches it what has become possible.
     #[inline]
-    fn with<R>(&self, f: impl FnOnce(&mut Exchange<T, Waiter>) -> R) -> R {
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Exchange<T, Waiter>) -> R) -> R {
         let mut exchange = self.exchange.lock();
         let given = f(&mut exchange);
         release(exchange);
@@ -215,7 +212,8 @@ impl<T> Channel<T> {
     #[cold]
     fn send_later(&self, value: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         overflow::probe_to_wait(size_of::<T>());
-        let (me, waiter) = caller();
+        let me = Green::current();
+        let waiter = Waiter::of(me.as_ref());
         // Not by `with`, as above.
         let mut exchange = self.exchange.lock();
         let ticket = match exchange.send(value) {
@@ -344,7 +342,7 @@ impl<T> Channel<T> {
     }
 
     /// A receiver waits no longer. What it was handed goes to the next.
-    fn give_up(&self, ticket: Ticket) {
+    pub(super) fn give_up(&self, ticket: Ticket) {
         let next = self.with(|exchange| {
             let value = exchange.end_receive(ticket);
             value.and_then(|value| exchange.put_back(value))
@@ -355,7 +353,7 @@ impl<T> Channel<T> {
     }
 
     /// Has the message there that is due.
-    fn look_at_alarm(&self) {
+    pub(super) fn look_at_alarm(&self) {
         let Some(alarm) = &self.alarm else { return };
         if self.exchange.lock().len() > 0 {
             return;
@@ -368,7 +366,7 @@ impl<T> Channel<T> {
     }
 
     /// When the next message comes of itself.
-    fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         self.alarm.as_ref().and_then(|alarm| alarm.lock().due())
     }
 
@@ -408,11 +406,11 @@ impl<T> Drop for Asked<'_, T> {
 
 /// One end of a channel, which may be cloned. When all senders are gone, receivers get what is left
 /// and then errors.
-pub struct Sender<T>(Arc<Channel<T>>);
+pub struct Sender<T>(pub(super) Arc<Channel<T>>);
 
 /// The other end of a channel, which may be cloned, too: each message goes to one receiver. When all
 /// receivers are gone, what was not received is dropped, and senders get errors.
-pub struct Receiver<T>(Arc<Channel<T>>);
+pub struct Receiver<T>(pub(super) Arc<Channel<T>>);
 
 impl<T> Sender<T> {
     /// Sends a message; waits while the channel is full.
@@ -491,144 +489,6 @@ impl<T> Receiver<T> {
     /// The messages that are there, waiting for none.
     pub fn try_iter(&self) -> TryIter<'_, T> {
         TryIter(self)
-    }
-}
-
-impl<T> Sender<T> {
-    pub(super) fn channel(&self) -> *const () {
-        Arc::as_ptr(&self.0).cast()
-    }
-
-    /// Sends for a ticket that was chosen.
-    pub(super) fn fulfil(&self, ticket: Ticket, message: T) -> Result<(), SendError<T>> {
-        overflow::probe_to_wait(size_of::<T>());
-        // Not by `with`, as in `try_send`.
-        let mut exchange = self.0.exchange.lock();
-        let receiver = exchange.fulfil(ticket, message);
-        release(exchange);
-        if let Some(receiver) = receiver? {
-            receiver.wake();
-        }
-        Ok(())
-    }
-}
-
-impl<T> Case for Sender<T> {
-    fn probe(&self) {
-        overflow::probe_to_wait(size_of::<T>());
-    }
-
-    fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
-        self.0.with(|exchange| exchange.offer(choice, waits, Waiter::of(me)))
-    }
-
-    fn is_done(&self, ticket: Ticket) -> bool {
-        self.0.exchange.lock().is_sender_done(ticket)
-    }
-
-    fn is_certain(&self, ticket: Ticket) -> bool {
-        self.0.exchange.lock().is_granted(ticket)
-    }
-
-    fn withdraw(&self, ticket: Ticket) {
-        overflow::probe();
-        let next = self.0.with(|exchange| exchange.end_offer(ticket));
-        if let Some(next) = next {
-            next.wake();
-        }
-    }
-
-    fn is_possible(&self) -> bool {
-        self.0.exchange.lock().can(true)
-    }
-
-    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket> {
-        self.0.exchange.lock().watch(true, Waiter::of(me))
-    }
-
-    fn is_told(&self, ticket: Ticket) -> bool {
-        !self.0.exchange.lock().is_watching(true, ticket)
-    }
-
-    fn end_watch(&self, ticket: Ticket) {
-        overflow::probe();
-        self.0.exchange.lock().end_watch(true, ticket);
-    }
-
-    fn due(&self) -> Option<Instant> {
-        None
-    }
-
-    fn is_end(&self, sends: bool, channel: *const ()) -> bool {
-        sends && channel == self.channel()
-    }
-}
-
-impl<T> Receiver<T> {
-    pub(super) fn channel(&self) -> *const () {
-        Arc::as_ptr(&self.0).cast()
-    }
-
-    /// Receives for a ticket that was chosen.
-    pub(super) fn take(&self, ticket: Ticket) -> Result<T, RecvError> {
-        overflow::probe_to_wait(size_of::<T>());
-        let value = self.0.with(|exchange| exchange.end_receive(ticket));
-        value.ok_or(RecvError)
-    }
-}
-
-impl<T> Case for Receiver<T> {
-    fn probe(&self) {
-        overflow::probe_to_wait(size_of::<T>());
-    }
-
-    fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket> {
-        self.0.look_at_alarm();
-        let (ticket, sender) = self.0.with(|exchange| exchange.ask(choice, waits, Waiter::of(me)));
-        if let Some(sender) = sender {
-            sender.wake();
-        }
-        ticket
-    }
-
-    fn is_done(&self, ticket: Ticket) -> bool {
-        self.0.exchange.lock().is_receiver_done(ticket)
-    }
-
-    fn is_certain(&self, ticket: Ticket) -> bool {
-        self.0.exchange.lock().is_handed(ticket)
-    }
-
-    fn withdraw(&self, ticket: Ticket) {
-        overflow::probe_to_wait(size_of::<T>());
-        self.0.give_up(ticket);
-    }
-
-    fn is_possible(&self) -> bool {
-        self.0.look_at_alarm();
-        self.0.exchange.lock().can(false)
-    }
-
-    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket> {
-        self.0.look_at_alarm();
-        self.0.exchange.lock().watch(false, Waiter::of(me))
-    }
-
-    fn is_told(&self, ticket: Ticket) -> bool {
-        !self.0.exchange.lock().is_watching(false, ticket)
-    }
-
-    fn end_watch(&self, ticket: Ticket) {
-        overflow::probe();
-        self.0.exchange.lock().end_watch(false, ticket);
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.0.due()
-    }
-
-    fn is_end(&self, sends: bool, channel: *const ()) -> bool {
-        !sends && channel == self.channel()
     }
 }
 

@@ -358,8 +358,9 @@ impl<T, W> Exchange<T, W> {
     }
 
     /// A receiver who was chosen, and is done, has a value, or is to be told that there are no senders.
+    /// (Not as long as there are values, as there may be if it was promised one that did not come.)
     pub(crate) fn is_handed(&self, ticket: Ticket) -> bool {
-        self.no_senders || self.handed.contains_key(&ticket)
+        self.handed.contains_key(&ticket) || (self.no_senders && self.queue.is_empty())
     }
 
     /// The receiver waits no longer. Gives the value that it was handed.

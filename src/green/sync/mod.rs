@@ -23,6 +23,7 @@ pub mod channel;
 mod condition;
 mod condvar;
 mod connections;
+mod ends;
 mod exchange;
 mod meeting;
 mod mutex;

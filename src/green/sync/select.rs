@@ -26,49 +26,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::{Green, Waited, block_until};
 use super::channel::{Receiver, RecvError, SendError, Sender};
+use super::ends::Case;
 use super::selection::{Choice, Selection};
 use super::wait_list::Ticket;
 use crate::clock::{deadline, earlier};
+use crate::green::{Green, Waited, block_until};
 
 #[doc(no_inline)]
 pub use crossbeam_channel::{ReadyTimeoutError, SelectTimeoutError, TryReadyError, TrySelectError};
-
-/// One end of a channel, as one of several cases. Both ends keep what is theirs under a ticket.
-pub(super) trait Case {
-    /// Overflows now rather than with something listed.
-    fn probe(&self);
-
-    /// If it is possible now, or soon for certain, claims `choice` for it. If not, and it `waits`,
-    /// lists it.
-    fn attempt(&self, choice: &Choice, waits: bool, me: Option<&Arc<Green>>) -> Option<Ticket>;
-
-    /// It was claimed, and there is no more to wait for.
-    fn is_done(&self, ticket: Ticket) -> bool;
-
-    /// It is done and can go on. If not, what it was claimed for is gone again.
-    fn is_certain(&self, ticket: Ticket) -> bool;
-
-    /// Gives up, whatever it has.
-    fn withdraw(&self, ticket: Ticket);
-
-    /// It is possible now.
-    fn is_possible(&self) -> bool;
-
-    /// Has `me` told when it is possible. `None`: it is now.
-    fn watch(&self, me: Option<&Arc<Green>>) -> Option<Ticket>;
-
-    fn is_told(&self, ticket: Ticket) -> bool;
-
-    fn end_watch(&self, ticket: Ticket);
-
-    /// When it becomes possible of itself.
-    fn due(&self) -> Option<Instant>;
-
-    /// It is the sending, or the receiving, end of the channel at this address.
-    fn is_end(&self, sends: bool, channel: *const ()) -> bool;
-}
 
 /// Waits for several operations on channels, and does one that is possible. The dynamic form of
 /// [`select!`](macro@super::select), for as many channels as there happen to be.
