@@ -55,6 +55,21 @@ impl Threads {
         !matches!(submitted, Err(Refused::Work(..)))
     }
 
+    /// A work that submits another one, and waits for that. Gives what it rings when it has.
+    fn submit_parent(self: &Arc<Threads>) -> loom::sync::Arc<Bell> {
+        let done = Bell::new();
+        let rings = done.clone();
+        let is_taken = self.submit(move |own| {
+            let child_done = Bell::new();
+            let child_rings = child_done.clone();
+            own.threads.submit(move |_| child_rings.ring());
+            own.wait(|| child_done.wait());
+            rings.ring();
+        });
+        assert!(is_taken);
+        done
+    }
+
     fn spawn(self: &Arc<Threads>, seat: Arc<Seat<Work>>) -> Result<(), ()> {
         if self.refused.lock().unwrap().pop_front().unwrap_or(false) {
             return Err(());
@@ -147,18 +162,7 @@ fn work_that_comes_as_a_thread_goes_idle_or_ends_is_run_once() {
 fn no_more_than_the_limit_are_at_work_though_one_lends_its_share_and_takes_it_again() {
     bounded_model(|| {
         let threads = Threads::new(1, []);
-        let done = Bell::new();
-        let parent = {
-            let done = done.clone();
-            move |own: &Own| {
-                let child_done = Bell::new();
-                let rings = child_done.clone();
-                own.threads.submit(move |_| rings.ring());
-                own.wait(|| child_done.wait());
-                done.ring();
-            }
-        };
-        threads.submit(parent);
+        let done = threads.submit_parent();
         threads.submit(|_| ());
         done.wait();
         assert_eq!(threads.join(), 3);
@@ -235,18 +239,7 @@ fn who_waits_for_work_that_gets_no_thread_does_it_itself() {
     for limit in [1, 2] {
         bounded_model(move || {
             let threads = Threads::new(limit, [false, true, true, true, true]);
-            let done = Bell::new();
-            let parent = {
-                let done = done.clone();
-                move |own: &Own| {
-                    let child_done = Bell::new();
-                    let rings = child_done.clone();
-                    own.threads.submit(move |_| rings.ring());
-                    own.wait(|| child_done.wait());
-                    done.ring();
-                }
-            };
-            assert!(threads.submit(parent));
+            let done = threads.submit_parent();
             let taken = 2 + usize::from(threads.submit(|_| ()));
             done.wait();
             assert_eq!(threads.join(), taken);
