@@ -433,7 +433,8 @@ impl Engine {
 }
 
 fn abandon(mut jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
-    jobs.retain(|job| job.abandon(End::ShutDown));
+    jobs.retain(|job| job.end(End::ShutDown));
+    jobs.iter().for_each(|job| job.discard());
     listed(jobs, stage)
 }
 

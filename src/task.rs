@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
+use crate::green::{self, Alone, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
 use crate::slot::states::{CANCELLED, OVERFLOWED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Ended, Slot};
@@ -112,14 +112,35 @@ where
         }
     }
 
-    fn abandon(&self, end: End) -> bool {
-        let over = match end {
-            End::Cancelled => self.end(CANCELLED),
-            End::TimedOut => self.end(TIMED_OUT),
-            End::ShutDown => self.end(SHUT_DOWN),
-            End::Rejected(why) => self.refuse(Err(TaskError::Rejected(why))),
+    fn end(&self, end: End) -> bool {
+        let fate = match end {
+            End::Cancelled => CANCELLED,
+            End::TimedOut => TIMED_OUT,
+            End::ShutDown => SHUT_DOWN,
+            End::Rejected(why) => {
+                let mut unused = None;
+                let refuse = |work| {
+                    unused = Some(work);
+                    Err(TaskError::Rejected(why))
+                };
+                let refused = self.carry_out(refuse, drop);
+                panics::contain(|| drop(unused));
+                return refused == Some(true);
+            }
         };
-        over.is_some_and(slot::wake)
+        Slot::end(self, fate).is_some_and(slot::wake)
+    }
+
+    fn discard(&self) {
+        Slot::discard(self);
+    }
+
+    fn drop_unwanted(&self, proof: &Alone) {
+        Slot::drop_unwanted(self, proof);
+    }
+
+    fn is_empty(&self) -> bool {
+        Slot::is_empty(self)
     }
 
     fn doom(&self, proof: &Dead) {

@@ -63,15 +63,26 @@ mutate "slot: a value that is too late is left in the slot" $cell \
     's/(let before = self.set_ready\(\);\s+if )before & FATE != 0/$1before \& FATE == FATE/' \
     loom values::
 mutate "slot: it may be ended once it has a value" $cell \
-    's/(READY \};\s+\(state & )\(READY \| FATE\)/$1FATE/' loom values::
-mutate "slot: it is over before its work is dropped" $cell \
-    's/if state & BEGUN == 0 \{ 0 \} else \{ READY \}/READY/' loom what_is_ended
-mutate "slot: the dead may be ended otherwise" $cell \
-    's/state & \(READY \| FATE\) == OVERFLOWED/state \& READY == 0/' loom one_who_died
+    's/(else \{ 0 \};\s+\(state & )\(READY \| FATE\)/$1FATE/' loom values::
+mutate "slot: what is left is dropped by all who ended it" $cell \
+    's/&& self.state.fetch_and\(!LEFT, Ordering::Relaxed\) & LEFT != 0/\&\& self.state.load(Ordering::Relaxed) \& LEFT != 0/' \
+    loom what_is_ended_before
+mutate "slot: what is left is forgotten" $cell \
+    's/state & BEGUN == 0 \|\| state & LEFT != 0/state \& BEGUN == 0/' loom what_is_ended_before
+mutate "slot: who waits for the dead is not woken" $cell \
+    's/(if_doomed\).ok\(\)\?;\s+)Some\(self.waiter_at\(before\)\)/$1let _ = before;\n        Some(None)/' \
+    loom one_who_died
 
 shared=an_objects_last_owner_sees
 mutate "shared: the last owner's drop only releases" src/green/shared.rs \
-    's/fetch_sub\(1, Ordering::AcqRel\)/fetch_sub(1, Ordering::Release)/' loom $shared
+    's/\|\| owners.fetch_sub\(1, Ordering::AcqRel\)/|| owners.fetch_sub(1, Ordering::Release)/' loom $shared
+
+mutate "shared: who looks whether it is alone does not acquire" src/green/shared.rs \
+    's/header.owners.load\(Ordering::Acquire\)/header.owners.load(Ordering::Relaxed)/' loom who_is_alone
+mutate "shared: who is given the last owner back does not acquire" src/green/shared.rs \
+    's/this.owners\(\).load\(Ordering::Acquire\)/this.owners().load(Ordering::Relaxed)/' loom who_is_alone
+mutate "shared: nobody is given the last owner back" src/green/shared.rs \
+    's/(this.owners\(\).fetch_sub\(1, Ordering::AcqRel\)) > 1/$1 > 0/' loom one_is_given
 
 word=one_at_a_time_has_the_lock
 mutate "word: unlock does not release" src/green/word.rs \

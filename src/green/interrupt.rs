@@ -4,7 +4,7 @@
 //! ```text
 //!   canceller, time-out, shutdown              the runner
 //!   ─────────────────────────────              ──────────
-//!   job.abandon(): decides its result
+//!   job.end(): decides its result
 //!   under the pool's lock: finds who runs it
 //!       sets Green::interrupted
 //!   unparks that one                     ─▶    its wait looks at the hint, then, under the lock,
@@ -73,7 +73,7 @@ pub(super) fn end_all<'a>(
     overflow::probe();
     let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
     for job in jobs {
-        if job.abandon(end()) {
+        if job.end(end()) {
             panics::contain(|| report(job));
             ended.entry(job.pool()).or_default().push(job);
         }
@@ -83,7 +83,8 @@ pub(super) fn end_all<'a>(
             pool.withdraw(jobs);
         }
     }
-    ended.values().map(Vec::len).sum()
+    let jobs = ended.values().flatten();
+    jobs.map(|job| job.discard()).count()
 }
 
 impl Pool {

@@ -56,10 +56,23 @@ pub(crate) type JobRef = Shared<dyn Job>;
 pub(crate) trait Job: Send + Sync {
     /// Runs it, unless it has begun or was abandoned. Never unwinds.
     fn run(&self) -> Ran;
-    /// Takes its work away, if it has not begun, and decides that it ends so. Gives false if it
-    /// has a value, or another end, already. If it has begun, it runs on (see `interrupt`), or, with
-    /// `Rejected`, this gives false.
-    fn abandon(&self, end: End) -> bool;
+    /// Decides that it ends so. Gives false if it has a value, or another end, already. If it has
+    /// begun, it runs on (see `interrupt`), or, with `Rejected`, this gives false. If not, it never
+    /// does, and what it was called with stays until `discard`, to be called when all that hangs on
+    /// its end is done: that runs foreign destructors.
+    fn end(&self, end: End) -> bool;
+    /// Drops what it was called with, if it was ended before it began.
+    fn discard(&self);
+    /// As both.
+    fn abandon(&self, end: End) -> bool {
+        let ended = self.end(end);
+        self.discard();
+        ended
+    }
+    /// Drops its value, which nobody will ask for.
+    fn drop_unwanted(&self, proof: &Alone);
+    /// It holds nothing whose destructor is foreign. For its last owner.
+    fn is_empty(&self) -> bool;
     /// Decides that it ends by a stack overflow, and nothing else, unless something has.
     fn doom(&self, proof: &Dead);
     /// Ends it so, if `doom` has decided it.
@@ -95,6 +108,22 @@ impl Dead {
     /// It must be so for the job that the proof is given to.
     pub(super) unsafe fn new() -> Dead {
         Dead(())
+    }
+}
+
+/// Proof that a job has one owner alone, and that this is not its receiver.
+pub(crate) struct Alone(());
+
+/// Drops the value of a job that has just run, if nobody can ask for it any more. Its destructor is
+/// foreign code, which may wait, overflow its stack or take long: so it belongs to the job, while that
+/// still counts as running.
+///
+/// # Safety
+/// The job is a [`JobRef`]'s, and who keeps it for the caller has that many of its owners.
+pub(super) unsafe fn drop_if_unwanted(job: &dyn Job, kept: u32) {
+    // SAFETY: the caller's promise.
+    if unsafe { Shared::owners_of(job) } == kept {
+        job.drop_unwanted(&Alone(()));
     }
 }
 

@@ -222,9 +222,10 @@ impl Pool {
         state.roster.free(number);
         drop(state);
         member.inline.lock().retain(|inline| *inline != number);
-        drop(job);
         if let Some(chores) = chores {
             chores.run(self);
         }
+        // Who waits for it has it, too: so nothing is dropped here but a count.
+        drop(job);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Help};
 use super::bell::Bell;
-use super::job::{Dead, End, JobRef, Ran};
+use super::job::{Dead, End, JobRef, Ran, drop_if_unwanted};
 use super::lane::{Demand, Lane, Taken};
 use super::lending::lend_to_any;
 use super::lobby::{Guest, Lobby};
@@ -311,7 +311,7 @@ impl Pool {
         self.note(&state);
         drop(state);
         drop(stale);
-        let abandoned = jobs.iter().filter(|job| job.abandon(End::ShutDown)).cloned().collect();
+        let abandoned: Vec<_> = jobs.iter().filter(|job| job.end(End::ShutDown)).cloned().collect();
         // Not before: only now it is decided how each of them ends.
         let mut state = self.state.lock();
         state.books.waiting -= jobs.len();
@@ -322,7 +322,18 @@ impl Pool {
         let wake = if is_idle { state.for_idle.call_all() } else { Vec::new() };
         drop(state);
         wake.into_iter().for_each(Waiter::wake);
+        abandoned.iter().for_each(|job| job.discard());
         abandoned
+    }
+
+    /// The last owner of a job lets go of it: in a green thread of its own, if the destructor of
+    /// something foreign is to run, which may wait, or overflow the stack.
+    #[inline]
+    pub(super) fn drop_last(&self, job: JobRef) {
+        if !job.is_empty() {
+            // If there can be none, it is dropped here.
+            let _ = self.runtime.spawn_service_here(move || drop(job));
+        }
     }
 
     /// What runs now.
@@ -452,8 +463,8 @@ impl Pool {
         }
     }
 
-    /// The job with this number ended: enters it in the books. Gives the job, to be let go of
-    /// without the lock: its destructor may run foreign code.
+    /// The job with this number ended: enters it in the books. Gives the job, to be let go of when
+    /// all else is done: its destructor may run foreign code.
     #[inline]
     pub(super) fn settle(
         &self,
@@ -537,8 +548,12 @@ impl Pool {
         let Some((job, number)) = job else { return };
         let task = Offloaded { pool: self.clone(), has_place: Cell::new(true) };
         let errand = Rc::new(Errand::Task(task));
-        let ran = as_errand(errand.clone(), || job.run());
-        panics::contain(|| drop(job));
+        let ran = as_errand(errand.clone(), || {
+            let ran = job.run();
+            // SAFETY: it has two owners of ours, `job` and the roster's.
+            unsafe { drop_if_unwanted(&*job, 2) };
+            ran
+        });
         let Errand::Task(task) = &*errand else { return };
         let mut chores = None;
         let mut state = self.state.lock();
@@ -548,10 +563,11 @@ impl Pool {
         }
         self.staff_lane(&mut state, &mut chores);
         drop(state);
-        panics::contain(|| drop(done));
         if let Some(chores) = chores {
             chores.run(&self);
         }
+        // Last, for their destructors are foreign code.
+        panics::contain(|| drop((job, done)));
     }
 
     fn settle_offloaded(

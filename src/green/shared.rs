@@ -82,6 +82,32 @@ impl<T: ?Sized> Shared<T> {
         unsafe { self.object.cast::<Header>().sub(1) }
     }
 
+    /// How many owners the object has, which only those can change.
+    ///
+    /// # Safety
+    /// It is a `Shared`'s.
+    pub(crate) unsafe fn owners_of(object: &T) -> u32 {
+        // SAFETY: so `pair` put a header there, which lives as long as the object.
+        let header = unsafe { NonNull::from(object).cast::<Header>().sub(1).as_ref() };
+        // ORDERING: Acquire, pairs with the Release of `drop`: what those did who let go is seen.
+        header.owners.load(Ordering::Acquire)
+    }
+
+    /// Lets go. Gives this owner back if it was the last one.
+    #[inline]
+    pub(crate) fn into_last(this: Shared<T>) -> Option<Shared<T>> {
+        // ORDERING: as in `drop`.
+        if this.owners().load(Ordering::Acquire) > 1 {
+            if this.owners().fetch_sub(1, Ordering::AcqRel) > 1 {
+                std::mem::forget(this);
+                return None;
+            }
+            // ORDERING: Relaxed: nobody else is left.
+            this.owners().store(1, Ordering::Relaxed);
+        }
+        Some(this)
+    }
+
     fn owners(&self) -> &AtomicU32 {
         // SAFETY: the header lives as long as there is an owner.
         unsafe { &self.header().as_ref().owners }

@@ -15,11 +15,10 @@
 //! their methods are `unsafe`.
 
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool as StdAtomicBool;
 
-use super::states::{BEGUN, FATE, NEW, OVERFLOWED, READY, WAITING};
-use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell};
+use super::states::{BEGUN, FATE, LEFT, NEW, OVERFLOWED, READY, WAITING};
+use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell, contain};
 
 /// The work is gone before the value comes, so they share their bytes.
 union Content<F, T> {
@@ -123,51 +122,73 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         self.waiter.with_mut(|waiter| unsafe { (*waiter).take() })
     }
 
-    /// Ends it from outside, as `fate` says, whether or not somebody has the work; if nobody has, it
-    /// is dropped, where it is: it may be larger than the caller's stack. None if it is over, or ends
-    /// so or otherwise already; else the waiter that now must be woken, if there is one.
+    /// Ends it from outside, as `fate` says, whether or not somebody has the work. None if it is over
+    /// already; else the waiter that now must be woken, if there is one. If nobody has the work, it
+    /// stays until [`discard`](Slot::discard): its destructor is foreign code, which may never return.
     pub(crate) fn end(&self, fate: u8) -> Option<Option<W>> {
         let unless_over = |state| {
-            // Not ready before the work is dropped.
-            let ready = if state & BEGUN == 0 { 0 } else { READY };
-            (state & (READY | FATE) == 0).then_some(state | BEGUN | fate | ready)
+            let left = if state & BEGUN == 0 { BEGUN | LEFT } else { 0 };
+            (state & (READY | FATE) == 0).then_some(state | left | fate | READY)
         };
         // ORDERING: as in `set_ready`, Release for what the caller did before.
-        let mut before =
+        let before =
             self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, unless_over).ok()?;
-        if before & BEGUN == 0 {
-            // SAFETY: this call set BEGUN.
-            unsafe { self.drop_work() };
-            before = self.set_ready();
-        }
         Some(self.waiter_at(before))
     }
 
-    /// Ends it with `value`, if nobody has the work, which is dropped as in `end`. None if somebody
-    /// has, or if it is ended otherwise; else the waiter that now must be woken, if there is one.
-    pub(crate) fn refuse(&self, value: T) -> Option<Option<W>> {
-        // ORDERING: Relaxed, as in `begin`.
-        if self.state.fetch_or(BEGUN, Ordering::Relaxed) & BEGUN != 0 {
-            return None;
-        }
-        // SAFETY: this call set BEGUN, as `begin` would.
-        unsafe {
-            self.drop_work();
-            self.publish(value, drop)
+    /// Drops the work, where it is, if it was ended before it began.
+    pub(crate) fn discard(&self) {
+        // ORDERING: Relaxed, here and below: the work was written before the slot was shared.
+        if self.state.load(Ordering::Relaxed) & LEFT != 0
+            && self.state.fetch_and(!LEFT, Ordering::Relaxed) & LEFT != 0
+        {
+            // SAFETY: this call cleared LEFT, so the work is its own.
+            unsafe { self.drop_work() };
         }
     }
 
+    /// Drops the value, where it is, if it was not taken.
+    ///
     /// # Safety
-    /// By whoever set BEGUN, instead of moving the work out.
-    unsafe fn drop_work(&self) {
-        let drop_work = || {
-            // SAFETY: the content is the work until BEGUN is set, and of whoever set that from then on.
-            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).work) });
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_work)) {
-            // Its own destructor might panic, too.
-            std::mem::forget(payload);
+    /// There is no receiver any more, and nobody else has the slot.
+    pub(crate) unsafe fn discard_value(&self) {
+        // ORDERING: Relaxed: the caller has ordered what the others did.
+        let state = self.state.load(Ordering::Relaxed);
+        if state & (READY | FATE) == READY && !self.is_taken() {
+            // First, in case that it never returns.
+            self.taken.store(true, Ordering::Relaxed);
+            // SAFETY: the content is the value, and the caller is in the receiver's place.
+            unsafe { self.drop_value() };
         }
+    }
+
+    /// A panic of its destructor goes no further.
+    ///
+    /// # Safety
+    /// The content is the work, and the caller's.
+    unsafe fn drop_work(&self) {
+        contain(|| {
+            // SAFETY: the caller's promise.
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).work) });
+        });
+    }
+
+    /// As `drop_work`.
+    ///
+    /// # Safety
+    /// The content is the value, and the caller's.
+    unsafe fn drop_value(&self) {
+        contain(|| {
+            // SAFETY: the caller's promise.
+            self.content.with_mut(|content| unsafe { ManuallyDrop::drop(&mut (*content).value) });
+        });
+    }
+
+    /// To drop the slot runs no foreign code. For its last owner.
+    pub(crate) fn is_empty(&self) -> bool {
+        // ORDERING: Relaxed: whoever shared the slot has ordered all they did.
+        let state = self.state.load(Ordering::Relaxed);
+        !has_work(state) && (state & (READY | FATE) != READY || self.is_taken())
     }
 
     /// Decides that it ends as overflowed once `bury_doomed` is called, unless it is over or ends otherwise:
@@ -285,25 +306,16 @@ impl<H, F, T, W> Drop for Slot<H, F, T, W> {
     /// it goes no further.
     fn drop(&mut self) {
         // ORDERING: Relaxed. `&mut self`: whoever shared the slot has ordered all they did.
-        let state = self.state.load(Ordering::Relaxed);
-        let has_work = state & BEGUN == 0;
-        let has_value = state & (READY | FATE) == READY && !self.is_taken();
-        if !has_work && !has_value {
-            return;
-        }
-        let drop_content = || {
+        if has_work(self.state.load(Ordering::Relaxed)) {
             // SAFETY: nobody else is left. The bits say what the content is: see `states`.
-            self.content.with_mut(|content| unsafe {
-                if has_work {
-                    ManuallyDrop::drop(&mut (*content).work);
-                } else {
-                    ManuallyDrop::drop(&mut (*content).value);
-                }
-            });
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_content)) {
-            // Its destructor might panic, too.
-            std::mem::forget(payload);
+            unsafe { self.drop_work() };
+        } else {
+            // SAFETY: nobody else is left.
+            unsafe { self.discard_value() };
         }
     }
+}
+
+fn has_work(state: u8) -> bool {
+    state & BEGUN == 0 || state & LEFT != 0
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::green::Mutex;
-use crate::green::{self, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
+use crate::green::{self, Alone, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
@@ -180,6 +180,12 @@ impl<H, F, T> Slot<H, F, T> {
         let value = f(self.begin()?);
         // SAFETY: `begin` gave this call the work.
         Some(unsafe { self.publish(value, late) }.is_some_and(wake))
+    }
+
+    /// As [`discard_value`](cell::Slot::discard_value), if nobody else has it.
+    pub(crate) fn drop_unwanted(&self, _proof: &Alone) {
+        // SAFETY: that is what the proof says.
+        unsafe { self.discard_value() };
     }
 
     /// As [`doom`](cell::Slot::doom), of whoever the proof is of.

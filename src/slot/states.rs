@@ -23,6 +23,10 @@ pub const READY: u8 = 1 << 2;
 /// at the content, which stays whose it is.
 pub const FATE: u8 = 0b111 << 3;
 
+/// The work is still there, though it will never begin. Set together with `BEGUN` and a [`FATE`];
+/// whoever clears it drops the work, or, if nobody has by then, the slot's last owner does.
+pub const LEFT: u8 = 1 << 6;
+
 /// The values of [`FATE`].
 pub const CANCELLED: u8 = 1 << 3;
 pub const TIMED_OUT: u8 = 2 << 3;

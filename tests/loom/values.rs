@@ -6,7 +6,8 @@
 //! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
 //! * `publish` that gives no value back when somebody has ended it: in
 //!   `of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which` two decide.
-//! * `end` that is over before the work is dropped: `what_is_ended_is_over_once_its_work_is_dropped`.
+//! * `discard` that clears nothing: the work is dropped twice in `what_is_ended_before_it_begins_…`; one
+//!   that is left to the slot's drop, and forgotten there: it is never dropped.
 //! * in `blocking::block`, a wait that takes any wake for its own:
 //!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value; one that looks for an
 //!   interruption before it parks and not again: `a_task_that_is_ended_while_it_waits_ends` deadlocks,
@@ -155,25 +156,39 @@ fn who_waits_for_what_is_ended_as_its_value_comes_gets_one_of_them() {
 }
 
 #[test]
-fn what_is_ended_is_over_once_its_work_is_dropped() {
-    loom::model(|| {
-        let count = Count::new();
-        let slot = Arc::new(Slot::new((), 0, count.make(0)));
-        let canceller = thread::spawn({
-            let slot = slot.clone();
-            move || assert!(slot.end(states::TIMED_OUT).is_some_and(wake))
-        });
-        let bell = Bell::new();
-        // SAFETY: this is the one receiver.
-        unsafe {
-            if slot.register(bell.clone()) {
-                bell.wait();
-            }
+fn what_is_ended_before_it_begins_has_its_work_dropped_once() {
+    for nobody_discards in [false, true] {
+        bounded_model(move || {
+            let count = Count::new();
+            let slot = Arc::new(Slot::new((), 0, count.make(0)));
+            let ends = |fate: u8| {
+                let slot = slot.clone();
+                thread::spawn(move || {
+                    let ended = slot.end(fate).is_some_and(wake);
+                    if !nobody_discards {
+                        slot.discard();
+                    }
+                    ended
+                })
+            };
+            let enders = [ends(states::TIMED_OUT), ends(states::CANCELLED)];
+            let bell = Bell::new();
+            // SAFETY: this is the one receiver.
+            let fate = unsafe {
+                if slot.register(bell.clone()) {
+                    bell.wait();
+                }
+                take(&slot).expect("it is over").err()
+            };
+            assert!(slot.begin().is_none());
+            let ended = enders.map(|ender| ender.join().unwrap());
+            assert!(ended[0] ^ ended[1]);
+            assert_eq!(fate, Some(if ended[0] { states::TIMED_OUT } else { states::CANCELLED }));
+            assert_eq!(count.dropped(), usize::from(!nobody_discards));
+            drop(slot);
             assert_eq!(count.dropped(), 1);
-            assert_eq!(take(&slot).expect("it is over").err(), Some(states::TIMED_OUT));
-        }
-        canceller.join().unwrap();
-    });
+        });
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod child;
 mod contested;
+mod destructors;
 mod ends_of_time;
 mod foreign_code;
 mod interrupts;

@@ -1,0 +1,106 @@
+//! Destructors of what tasks are called with and of what they give: they may wait, and outgrow their
+//! stack.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use minihuey::sync::channel::{Receiver, Sender, unbounded};
+use minihuey::{MiniHuey, TaskError, green};
+
+use crate::support::{LIMIT, endless, until};
+
+/// Its destructor outgrows the stack.
+struct Deep;
+
+impl Drop for Deep {
+    fn drop(&mut self) {
+        endless(0);
+    }
+}
+
+/// Its destructor waits.
+struct Waits(Receiver<()>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let _ = self.0.recv_timeout(LIMIT);
+    }
+}
+
+#[test]
+fn a_value_that_nobody_collects_and_that_outgrows_its_stack_fails_its_task_alone() {
+    let huey = MiniHuey::new("deep");
+    let deep = huey.task("deep", || Deep);
+    let small = huey.task("small", || 7);
+    drop(deep.call(()));
+    huey.join(LIMIT).unwrap();
+    assert_eq!(huey.stats().failed, 1);
+    for _ in 0..4 {
+        assert_eq!(small.call(()).get_timeout(LIMIT).unwrap(), 7);
+    }
+
+    // With another one right behind it.
+    let both = huey.task("both", move || {
+        drop(deep.call(()));
+        small.call(())
+    });
+    let mut behind = both.call(()).get_timeout(LIMIT).unwrap();
+    assert_eq!(behind.get_timeout(LIMIT).unwrap(), 7);
+    huey.join(LIMIT).unwrap();
+    assert_eq!(huey.stats().failed, 2);
+}
+
+#[test]
+fn a_runner_whose_last_value_outgrew_its_stack_leaves_its_number_once() {
+    let huey = MiniHuey::new("numbers");
+    let deep = huey.task("deep", || Deep);
+    // A runner with a stack of that size ends after it.
+    let large = huey.task("large", move || drop(deep.call(()))).stack_size(1 << 20);
+    large.call(()).get_timeout(LIMIT).unwrap();
+    huey.join(LIMIT).unwrap();
+    let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600)));
+    let naps: Vec<_> = (0..6).map(|_| nap.call(())).collect();
+    until("all sleep", || huey.stats().running == naps.len());
+    naps.iter().for_each(|nap| assert!(nap.cancel()));
+    huey.join(LIMIT).unwrap();
+}
+
+/// Has a value that nobody collects wait for what a task does that is called behind it.
+fn wait_for_the_next_one(offloaded: bool) {
+    let huey = MiniHuey::builder("waits").pool_size(2).offload_size(2).build();
+    let (tell, told): (Sender<()>, Receiver<()>) = unbounded();
+    let waits = huey.task("waits", move || Waits(told.clone()));
+    let next = huey.task("next", move || tell.send(()).unwrap());
+    let (waits, next) = if offloaded { (waits.offload(), next.offload()) } else { (waits, next) };
+    let both = huey.task("both", move || {
+        drop(waits.call(()));
+        next.call(())
+    });
+    let mut next = both.call(()).get_timeout(LIMIT).unwrap();
+    next.get_timeout(LIMIT / 2).unwrap();
+    huey.join(LIMIT / 2).unwrap();
+}
+
+#[test]
+fn a_value_that_nobody_collects_may_wait_for_other_tasks_in_its_destructor() {
+    wait_for_the_next_one(false);
+    wait_for_the_next_one(true);
+}
+
+#[test]
+fn a_task_is_cancelled_though_what_it_was_called_with_ends_its_canceller() {
+    let huey = MiniHuey::builder("cancel").pool_size(1).build();
+    let (hand, handed) = mpsc::channel();
+    let eats = huey.task("eats", |_deep: std::sync::Arc<Deep>| ());
+    let cancels = huey.task("cancels", move || {
+        let eats = std::sync::Arc::new(eats.call((std::sync::Arc::new(Deep),)));
+        hand.send(eats.clone()).unwrap();
+        eats.cancel()
+    });
+    let canceller = cancels.call(()).get().unwrap_err();
+    assert!(matches!(canceller, TaskError::StackOverflow), "{canceller}");
+    let cancelled = handed.recv_timeout(LIMIT).unwrap();
+    assert!(cancelled.is_ready());
+    huey.join(LIMIT).unwrap();
+    assert_eq!(huey.stats().cancelled, 1);
+}
