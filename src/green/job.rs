@@ -111,7 +111,7 @@ impl Dead {
     }
 }
 
-/// Proof that a job has one owner alone, and that this is not its receiver.
+/// Proof that a job's receiver is gone, and that what it would have done is the holder's to do.
 pub(crate) struct Alone(());
 
 /// Drops the value of a job that has just run, if nobody can ask for it any more. Its destructor is

@@ -150,7 +150,8 @@ impl<H, F, T, W> Slot<H, F, T, W> {
     /// Drops the value, where it is, if it was not taken.
     ///
     /// # Safety
-    /// There is no receiver any more, and nobody else has the slot.
+    /// There is no receiver any more, and nobody else calls this. (Others who have the slot, or get
+    /// it now, don't touch the content of what is over.)
     pub(crate) unsafe fn discard_value(&self) {
         // ORDERING: Relaxed: the caller has ordered what the others did.
         let state = self.state.load(Ordering::Relaxed);
