@@ -95,8 +95,11 @@ pub(crate) struct Row {
 
 #[derive(Default)]
 struct Course {
-    /// The next time that the crontab names, or to ask the predicate.
+    /// The next time that the crontab names, or to ask the predicate. None while a look is at it, so
+    /// that one that never comes back, because the time zone overflows its stack, is not repeated.
     next: Option<DateTime<Utc>>,
+    /// How often `next` was set anew: a look that began before says nothing about it.
+    starts: u64,
     /// Whether the run that began last has ended.
     last_run: Option<Arc<AtomicBool>>,
     /// Runs that wait for it to end.
@@ -145,7 +148,9 @@ impl Row {
     /// Forgets what was missed: the next firing is the first one after `now`.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {
         let next = self.next_after(now);
-        self.course.lock().next = next;
+        let mut course = self.course.lock();
+        course.next = next;
+        course.starts += 1;
     }
 
     /// None, and a line in the log, if the crontab's time zone panics: it is foreign code.
@@ -169,8 +174,14 @@ impl Row {
     /// others were missed, because the machine slept, its clock was set, or the hub was held.
     pub(crate) fn look(&self, now: DateTime<Utc>) -> Look {
         let mut look = Look::default();
+        let (mut next, starts) = {
+            let mut course = self.course.lock();
+            if course.next.is_none_or(|due| due > now) {
+                return look;
+            }
+            (course.next.take(), course.starts)
+        };
         // Not under the lock: a time zone is foreign code.
-        let mut next = self.next();
         while let Some(due) = next
             && due <= now
         {
@@ -181,7 +192,14 @@ impl Row {
             let from = if look.missed < MOST_MISSED { due } else { due.max(now - MINUTE) };
             next = self.next_after(from);
         }
-        self.course.lock().next = next;
+        {
+            let mut course = self.course.lock();
+            if course.starts != starts {
+                // A loop that was stopped looks, and the next one has begun.
+                return Look::default();
+            }
+            course.next = next;
+        }
         let When::Predicate(predicate) = &self.period.when else {
             if look.fires.take_if(|due| now - *due >= MINUTE).is_some() {
                 look.missed += 1;

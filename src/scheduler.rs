@@ -12,7 +12,7 @@ use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
 use crate::loops::{Loops, Then};
 use crate::periodic::{Fired, Look, MOST_MISSED, Row};
-use crate::timetable::Timetable;
+use crate::timetable::{Due, Timetable};
 
 /// A wall clock that is set back by less than this is waited for, so that nothing periodic runs
 /// twice. One that is set back further was wrong before, and is followed. (Debian's cron does the
@@ -309,26 +309,25 @@ impl Shared {
     fn hand_over(&self, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) -> bool {
         let monotonic = self.clock.monotonic();
         for _ in 0..BATCH {
-            let due = {
-                let mut state = self.state.lock();
-                if !state.loops.runs(this_loop) {
-                    return false;
-                }
-                let Some(due) = state.table.pop_due(monotonic, wall) else { return false };
-                let late = Duration::from_nanos(due.late);
-                state.marks.worst_late = state.marks.worst_late.max(late);
-                due
+            probe();
+            let mut state = self.state.lock();
+            if !state.loops.runs(this_loop) {
+                return false;
+            }
+            let Some(Due { job, late }) = state.table.pop_due(monotonic, wall) else {
+                return false;
             };
-            if due.job.abandoned().is_some() {
-                panics::contain(|| drop(due.job));
+            state.marks.worst_late = state.marks.worst_late.max(Duration::from_nanos(late));
+            if job.abandoned().is_some() {
+                drop(state);
+                panics::contain(|| drop(job));
                 continue;
             }
-            // If the logger panics, the job is not to go with it.
-            panics::contain(|| {
-                log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
-            });
-            if let Err(refused) = pool.push_due(due.job) {
-                refused.shut_down();
+            let (name, id) = (job.meta().name, job.id());
+            match pool.push_due(job, state) {
+                // The logger is foreign code: it is to take nothing along if it fails or never returns.
+                Ok(()) => panics::contain(|| log::debug!("enqueueing scheduled {name} #{id}")),
+                Err(refused) => refused.shut_down(),
             }
         }
         true

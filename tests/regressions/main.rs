@@ -10,6 +10,7 @@ mod interrupts;
 mod lifecycle;
 mod overflow;
 mod patched;
+mod scheduler;
 mod starvation;
 mod support;
 mod workers;
