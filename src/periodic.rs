@@ -66,7 +66,7 @@ impl From<Crontab> for Period {
 }
 
 /// Asked at the start of every minute, in the machine's zone. It runs in the scheduler, so it
-/// must be short; a panic in it is logged and counts as no.
+/// must be short; a panic in it, or a stack that it overflows, is logged and counts as no.
 impl<F: Fn(&DateTime<Local>) -> bool + Send + Sync + 'static> From<F> for Period {
     fn from(predicate: F) -> Period {
         Period { when: When::Predicate(Box::new(predicate)), overlap: Overlap::default() }
@@ -217,6 +217,21 @@ impl Row {
                 })
         });
         look
+    }
+
+    /// Tells of a look that never came back. What it was to find out is left out.
+    pub(crate) fn tell_of_overflow(&self) {
+        let name = self.name();
+        panics::contain(|| match self.period.when {
+            When::Crontab(_) => {
+                log::error!(
+                    "the time zone of periodic {name} overflowed its stack; it runs no more"
+                );
+            }
+            When::Predicate(_) => {
+                log::error!("the predicate of periodic {name} overflowed its stack");
+            }
+        });
     }
 
     /// Makes the run that is due, or, as its overlap says, does not. `ended` is called when a run

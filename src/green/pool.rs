@@ -455,9 +455,12 @@ impl Pool {
             Green::adopt(hub, Some(member), stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
-            log::warn!(
-                "no memory mapping for one green thread more ({error}): tasks wait until others end"
-            );
+            panics::contain(|| {
+                log::warn!(
+                    "no memory mapping for one green thread more ({error}): tasks wait until there \
+                     is, or others end"
+                );
+            });
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
             state.roster.free(number);

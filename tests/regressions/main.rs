@@ -8,6 +8,7 @@ mod ends_of_time;
 mod foreign_code;
 mod interrupts;
 mod lifecycle;
+mod memory;
 mod overflow;
 mod patched;
 mod scheduler;

@@ -6,11 +6,13 @@ use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{
+    DateTime, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc,
+};
 use minihuey::{Error, ManualClock, MiniHuey, TaskError, crontab};
 
 use crate::child;
-use crate::support::{LIMIT, utc};
+use crate::support::{LIMIT, endless, utc};
 
 /// Where foreign code stops and says so, once, until it may go on.
 struct Stop {
@@ -170,4 +172,84 @@ fn a_shutdown_names_a_due_task_that_the_scheduler_hands_over() {
         let stats = huey.stats();
         assert_eq!((stats.enqueued, stats.abandoned, stats.backlog), (1, 1, 0), "{stats:?}");
     });
+}
+
+#[test]
+fn a_predicate_that_overflows_its_stack_ends_neither_the_scheduler_nor_other_rows() {
+    let clock = ManualClock::at(utc("2026-01-01T12:00:30Z"));
+    let huey = MiniHuey::builder("deep").clock(&clock).build();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let endless = move |_: &DateTime<Local>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        endless(0) == 1
+    };
+    huey.periodic_task("bad", endless, || ());
+    let (ran, runs) = mpsc::channel();
+    huey.periodic_task("good", crontab!("* * * * *").in_zone(Utc), move || ran.send(()).unwrap());
+    huey.start().unwrap();
+    let due = huey.task("due", || ());
+    for minute in 1..=3 {
+        clock.advance(Duration::from_secs(60));
+        runs.recv_timeout(LIMIT).unwrap();
+        let mut due = due.schedule((), Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
+        due.get_timeout(LIMIT).unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), minute, "once a minute");
+    }
+    assert_eq!(huey.stats().skipped, 0);
+    huey.stop().unwrap();
+}
+
+/// UTC, until it has no end.
+#[derive(Debug, Clone, Copy)]
+struct Deep;
+
+static HAS_NO_END: AtomicBool = AtomicBool::new(false);
+
+impl TimeZone for Deep {
+    type Offset = FixedOffset;
+
+    fn from_offset(_: &FixedOffset) -> Deep {
+        Deep
+    }
+
+    fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
+        MappedLocalTime::Single(Utc.fix())
+    }
+
+    fn offset_from_local_datetime(&self, _: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+        MappedLocalTime::Single(Utc.fix())
+    }
+
+    fn offset_from_utc_date(&self, _: &NaiveDate) -> FixedOffset {
+        Utc.fix()
+    }
+
+    fn offset_from_utc_datetime(&self, _: &NaiveDateTime) -> FixedOffset {
+        if HAS_NO_END.load(Ordering::SeqCst) {
+            DEEP_CALLS.fetch_add(1, Ordering::SeqCst);
+            endless(0);
+        }
+        Utc.fix()
+    }
+}
+
+static DEEP_CALLS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn a_time_zone_that_overflows_its_stack_is_asked_no_more_and_the_scheduler_goes_on() {
+    let clock = ManualClock::at(utc("2026-01-01T12:00:30Z"));
+    let huey = MiniHuey::builder("deep").clock(&clock).build();
+    huey.periodic_task("bad", crontab!("* * * * *").in_zone(Deep), || ());
+    let (ran, runs) = mpsc::channel();
+    huey.periodic_task("good", crontab!("* * * * *").in_zone(Utc), move || ran.send(()).unwrap());
+    huey.start().unwrap();
+    HAS_NO_END.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(60));
+        runs.recv_timeout(LIMIT).unwrap();
+    }
+    assert_eq!(DEEP_CALLS.load(Ordering::SeqCst), 1);
+    assert!(huey.is_started());
 }
