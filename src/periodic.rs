@@ -147,14 +147,19 @@ impl Row {
 
     /// Forgets what was missed: the next firing is the first one after `now`.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {
-        let next = self.next_after(now);
+        self.set_next(self.next_after(now));
+    }
+
+    /// Has it fire at `next`, whatever a look that began before finds.
+    pub(crate) fn set_next(&self, next: Option<DateTime<Utc>>) {
         let mut course = self.course.lock();
         course.next = next;
         course.starts += 1;
     }
 
-    /// None, and a line in the log, if the crontab's time zone panics: it is foreign code.
-    fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// The first firing after `time`. None, and a line in the log, if the crontab's time zone panics: it
+    /// is foreign code.
+    pub(crate) fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         panics::catch(self.meta.name, || self.period.when.next_after(time)).unwrap_or_else(
             |panic| {
                 panics::contain(|| {

@@ -253,3 +253,24 @@ fn a_time_zone_that_overflows_its_stack_is_asked_no_more_and_the_scheduler_goes_
     assert_eq!(DEEP_CALLS.load(Ordering::SeqCst), 1);
     assert!(huey.is_started());
 }
+
+#[test]
+fn a_start_that_overflows_its_stack_in_a_time_zone_has_started_nothing() {
+    const NAME: &str =
+        "scheduler::a_start_that_overflows_its_stack_in_a_time_zone_has_started_nothing";
+    // Its own process: another test sets the switch, too.
+    child::run(NAME, || {
+        let huey = MiniHuey::new("deep");
+        huey.periodic_task("bad", crontab!("* * * * *").in_zone(Deep), || ());
+        let inner = huey.clone();
+        let start = MiniHuey::new("starts").task("start", move || inner.start().unwrap());
+        HAS_NO_END.store(true, Ordering::SeqCst);
+        let started = start.call(()).get();
+        assert!(matches!(started, Err(TaskError::StackOverflow)), "{started:?}");
+        assert!(!huey.is_started());
+        HAS_NO_END.store(false, Ordering::SeqCst);
+        huey.start().unwrap();
+        let mut due = huey.task("due", || ()).schedule((), Duration::from_millis(1));
+        due.get_timeout(LIMIT).unwrap();
+    });
+}
