@@ -349,6 +349,11 @@ impl Engine {
         self.scheduler
             .start(Runtime::get()?, pool.clone(), source)
             .map_err(|_| Error::AlreadyStarted { huey: self.name.clone() })?;
+        if self.shut_down.get().is_some() {
+            // It slipped in while a shutdown was stopping it, which somebody else may have done since.
+            let _ = self.scheduler.stop();
+            return Err(Error::ShutDown { huey: self.name.clone() });
+        }
         log::info!("{:?} started", self.name);
         Ok(())
     }

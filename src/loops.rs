@@ -50,9 +50,11 @@ impl<W> Loops<W> {
 
     /// This loop begins to look.
     pub(crate) fn look(&mut self, this: u64) {
-        // If it is to end, the news is for the next one.
+        // If it is to end, the news is for the next one, and so is the sleeper.
         if self.runs(this) {
             self.news = false;
+            // It woke by itself. Or another thread, which is no more, was this loop before.
+            self.sleeper = None;
         }
     }
 

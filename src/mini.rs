@@ -128,7 +128,7 @@ impl MiniHuey {
         // scheduler goes on looking.
         let search = self.declared.clone();
         let engine: Weak<Engine> = Arc::downgrade(&self.engine);
-        self.engine.start(Box::new(move || {
+        self.engine.start(Arc::new(move || {
             let engine = engine.upgrade()?;
             let found = search.lock().find(&engine)?;
             Some(adopt(&engine, &found))

@@ -66,7 +66,7 @@ impl From<Crontab> for Period {
 }
 
 /// Asked at the start of every minute, in the machine's zone. It runs in the scheduler, so it
-/// must be short; a panic in it is logged and counts as no.
+/// must be short; a panic in it, or a stack that it overflows, is logged and counts as no.
 impl<F: Fn(&DateTime<Local>) -> bool + Send + Sync + 'static> From<F> for Period {
     fn from(predicate: F) -> Period {
         Period { when: When::Predicate(Box::new(predicate)), overlap: Overlap::default() }
@@ -95,8 +95,11 @@ pub(crate) struct Row {
 
 #[derive(Default)]
 struct Course {
-    /// The next time that the crontab names, or to ask the predicate.
+    /// The next time that the crontab names, or to ask the predicate. None while a look is at it, so
+    /// that one that never comes back, because the time zone overflows its stack, is not repeated.
     next: Option<DateTime<Utc>>,
+    /// How often `next` was set anew: a look that began before says nothing about it.
+    starts: u64,
     /// Whether the run that began last has ended.
     last_run: Option<Arc<AtomicBool>>,
     /// Runs that wait for it to end.
@@ -144,12 +147,19 @@ impl Row {
 
     /// Forgets what was missed: the next firing is the first one after `now`.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {
-        let next = self.next_after(now);
-        self.course.lock().next = next;
+        self.set_next(self.next_after(now));
     }
 
-    /// None, and a line in the log, if the crontab's time zone panics: it is foreign code.
-    fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Has it fire at `next`, whatever a look that began before finds.
+    pub(crate) fn set_next(&self, next: Option<DateTime<Utc>>) {
+        let mut course = self.course.lock();
+        course.next = next;
+        course.starts += 1;
+    }
+
+    /// The first firing after `time`. None, and a line in the log, if the crontab's time zone panics: it
+    /// is foreign code.
+    pub(crate) fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         panics::catch(self.meta.name, || self.period.when.next_after(time)).unwrap_or_else(
             |panic| {
                 panics::contain(|| {
@@ -169,8 +179,14 @@ impl Row {
     /// others were missed, because the machine slept, its clock was set, or the hub was held.
     pub(crate) fn look(&self, now: DateTime<Utc>) -> Look {
         let mut look = Look::default();
+        let (mut next, starts) = {
+            let mut course = self.course.lock();
+            if course.next.is_none_or(|due| due > now) {
+                return look;
+            }
+            (course.next.take(), course.starts)
+        };
         // Not under the lock: a time zone is foreign code.
-        let mut next = self.next();
         while let Some(due) = next
             && due <= now
         {
@@ -181,7 +197,14 @@ impl Row {
             let from = if look.missed < MOST_MISSED { due } else { due.max(now - MINUTE) };
             next = self.next_after(from);
         }
-        self.course.lock().next = next;
+        {
+            let mut course = self.course.lock();
+            if course.starts != starts {
+                // A loop that was stopped looks, and the next one has begun.
+                return Look::default();
+            }
+            course.next = next;
+        }
         let When::Predicate(predicate) = &self.period.when else {
             if look.fires.take_if(|due| now - *due >= MINUTE).is_some() {
                 look.missed += 1;
@@ -199,6 +222,21 @@ impl Row {
                 })
         });
         look
+    }
+
+    /// Tells of a look that never came back. What it was to find out is left out.
+    pub(crate) fn tell_of_overflow(&self) {
+        let name = self.name();
+        panics::contain(|| match self.period.when {
+            When::Crontab(_) => {
+                log::error!(
+                    "the time zone of periodic {name} overflowed its stack; it runs no more"
+                );
+            }
+            When::Predicate(_) => {
+                log::error!("the predicate of periodic {name} overflowed its stack");
+            }
+        });
     }
 
     /// Makes the run that is due, or, as its overlap says, does not. `ended` is called when a run

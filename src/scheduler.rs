@@ -12,7 +12,7 @@ use crate::green::Mutex;
 use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
 use crate::loops::{Loops, Then};
 use crate::periodic::{Fired, Look, MOST_MISSED, Row};
-use crate::timetable::Timetable;
+use crate::timetable::{Due, Timetable};
 
 /// A wall clock that is set back by less than this is waited for, so that nothing periodic runs
 /// twice. One that is set back further was wrong before, and is followed. (Debian's cron does the
@@ -40,6 +40,9 @@ struct State {
     table: Timetable<JobRef>,
     rows: Vec<Arc<Row>>,
     loops: Loops<Waiter>,
+    /// Whose zone or predicate which loop asks: it may overflow the stack, which ends the green thread,
+    /// and then it is to be named.
+    asked: Option<(u64, Arc<Row>)>,
     /// With more entries than this, those of cancelled tasks are looked for.
     sweep_at: usize,
     last_wall: Option<DateTime<Utc>>,
@@ -55,7 +58,7 @@ pub(crate) struct Marks {
 }
 
 /// Gives periodic tasks that were found since it was asked last; None once there can't be more.
-pub(crate) type Source = Box<dyn FnMut() -> Option<Vec<Row>> + Send>;
+pub(crate) type Source = Arc<dyn Fn() -> Option<Vec<Row>> + Send + Sync>;
 
 /// It runs already, or not.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ impl Scheduler {
                 table: Timetable::new(),
                 rows: Vec::new(),
                 loops: Loops::new(),
+                asked: None,
                 sweep_at: LEAST_SWEPT,
                 last_wall: None,
                 marks: Marks::default(),
@@ -88,22 +92,28 @@ impl Scheduler {
     ) -> Result<(), WrongState> {
         probe();
         let shared = self.0.clone();
+        if shared.state.lock().loops.is_running() {
+            return Err(WrongState);
+        }
         let now = shared.clock.wall();
-        let (this_loop, rows) = {
+        // The first look at declarations, here: what is declared already counts from this moment on.
+        shared.adopt(&mut Some(&source));
+        // Time zones are asked before it counts as started: they are foreign code, and may never come
+        // back if they overflow the stack.
+        let rows = shared.state.lock().rows.clone();
+        let starts: Vec<_> = rows.into_iter().map(|row| (row.next_after(now), row)).collect();
+        let this_loop = {
             let mut state = shared.state.lock();
             let this_loop = state.loops.start().ok_or(WrongState)?;
             state.last_wall = Some(now);
-            (this_loop, state.rows.clone())
+            this_loop
         };
-        rows.iter().for_each(|row| row.start_from(now));
+        starts.into_iter().for_each(|(next, row)| row.set_next(next));
         let watched = Arc::downgrade(&shared);
         let on_turn: Arc<dyn Fn() + Send + Sync> = Arc::new(move || notify(&watched));
         shared.clock.watch(Arc::downgrade(&on_turn));
         *shared.on_turn.lock() = Some(on_turn);
-        // The first look, here: what is declared already counts from this moment on.
-        let mut source = Some(source);
-        shared.adopt(&mut source);
-        runtime.spawn_service(move || shared.run(this_loop, &pool, source));
+        runtime.keep(Arc::new(move || shared.run(this_loop, &pool, &source)));
         Ok(())
     }
 
@@ -186,8 +196,14 @@ fn notify(shared: &Weak<Shared>) {
 }
 
 impl Shared {
-    fn run(self: Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, mut source: Option<Source>) {
+    /// The loop. If foreign code in it overflows the stack, it goes on here, in another green thread.
+    fn run(self: &Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, source: &Source) {
         let me = Green::current();
+        let mut source = Some(source);
+        let asked = self.state.lock().asked.take_if(|(by, _)| *by == this_loop);
+        if let Some((_, row)) = asked {
+            row.tell_of_overflow();
+        }
         loop {
             self.state.lock().loops.look(this_loop);
             // What a declaration says of its period is foreign code.
@@ -214,7 +230,7 @@ impl Shared {
     }
 
     /// Takes in periodic tasks that were declared in places that we were not told of.
-    fn adopt(&self, source: &mut Option<Source>) {
+    fn adopt(&self, source: &mut Option<&Source>) {
         let Some(find) = source else { return };
         let Some(rows) = find() else {
             *source = None;
@@ -249,53 +265,46 @@ impl Shared {
     fn fire_rows(self: &Arc<Shared>, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) {
         let rows = self.state.lock().rows.clone();
         for row in rows {
-            let look = row.look(wall);
-            // The predicate may have taken its time.
-            if !self.state.lock().loops.runs(this_loop) {
-                return;
+            {
+                let mut state = self.state.lock();
+                // What is due may be the next loop's.
+                if !state.loops.runs(this_loop) {
+                    return;
+                }
+                state.asked = Some((this_loop, row.clone()));
             }
-            // A logger is foreign code, too.
+            let look = row.look(wall);
+            {
+                let mut state = self.state.lock();
+                // The predicate may have taken its time.
+                if !state.loops.runs(this_loop) {
+                    return;
+                }
+                state.asked = None;
+            }
             panics::contain(|| self.fire(&row, look, wall, pool));
         }
     }
 
     fn fire(self: &Arc<Shared>, row: &Row, look: Look, wall: DateTime<Utc>, pool: &Arc<Pool>) {
-        if look.missed > 0 {
-            let count = if look.missed >= MOST_MISSED { "at least " } else { "" };
-            panics::contain(|| {
-                log::warn!(
-                    "{:?}: periodic task {} missed {count}{} firing(s) before {wall}: nobody was \
-                     there for them (sleep, a clock that was set, or a task that held the worker)",
-                    self.huey,
-                    row.name(),
-                    look.missed
-                );
-            });
-        }
         let ended = |shared: &Arc<Shared>| {
             let shared = Arc::downgrade(shared);
             move || notify(&shared)
         };
-        let mut overlapped = 0;
+        let mut enqueued = Vec::new();
+        let (mut overlapped, mut waits) = (0, false);
         let queued = row.fire_queued(pool.id(), ended(self));
         let fired = look.fires.map(|_| row.fire(pool.id(), ended(self)));
         for fired in [queued, fired].into_iter().flatten() {
             match fired {
                 Fired::Run(job) => {
-                    panics::contain(|| {
-                        log::debug!("enqueueing periodic {} #{}", row.name(), job.id());
-                    });
+                    enqueued.push(job.id());
                     if let Err(refused) = pool.push(job, usize::MAX) {
                         refused.shut_down();
                     }
                 }
-                Fired::Skipped => {
-                    overlapped += 1;
-                    log::warn!("periodic task {} skipped: its last run has not ended", row.name());
-                }
-                Fired::Queued => {
-                    log::debug!("periodic {} waits for its last run to end", row.name());
-                }
+                Fired::Skipped => overlapped += 1,
+                Fired::Queued => waits = true,
             }
         }
         if look.missed + overlapped > 0 {
@@ -303,32 +312,53 @@ impl Shared {
             state.marks.missed += look.missed;
             state.marks.overlapped += overlapped;
         }
+        // At the end: a logger is foreign code, and is to take nothing along if it never comes back.
+        let name = row.name();
+        if look.missed > 0 {
+            let count = if look.missed >= MOST_MISSED { "at least " } else { "" };
+            panics::contain(|| {
+                log::warn!(
+                    "{:?}: periodic task {name} missed {count}{} firing(s) before {wall}: nobody was \
+                     there for them (sleep, a clock that was set, or a task that held the worker)",
+                    self.huey,
+                    look.missed
+                );
+            });
+        }
+        for id in enqueued {
+            panics::contain(|| log::debug!("enqueueing periodic {name} #{id}"));
+        }
+        if overlapped > 0 {
+            log::warn!("periodic task {name} skipped: its last run has not ended");
+        }
+        if waits {
+            log::debug!("periodic {name} waits for its last run to end");
+        }
     }
 
     /// Hands due entries to the pool. Gives true if there may be more.
     fn hand_over(&self, this_loop: u64, wall: DateTime<Utc>, pool: &Arc<Pool>) -> bool {
         let monotonic = self.clock.monotonic();
         for _ in 0..BATCH {
-            let due = {
-                let mut state = self.state.lock();
-                if !state.loops.runs(this_loop) {
-                    return false;
-                }
-                let Some(due) = state.table.pop_due(monotonic, wall) else { return false };
-                let late = Duration::from_nanos(due.late);
-                state.marks.worst_late = state.marks.worst_late.max(late);
-                due
+            probe();
+            let mut state = self.state.lock();
+            if !state.loops.runs(this_loop) {
+                return false;
+            }
+            let Some(Due { job, late }) = state.table.pop_due(monotonic, wall) else {
+                return false;
             };
-            if due.job.abandoned().is_some() {
-                panics::contain(|| drop(due.job));
+            state.marks.worst_late = state.marks.worst_late.max(Duration::from_nanos(late));
+            if job.abandoned().is_some() {
+                drop(state);
+                panics::contain(|| drop(job));
                 continue;
             }
-            // If the logger panics, the job is not to go with it.
-            panics::contain(|| {
-                log::debug!("enqueueing scheduled {} #{}", due.job.meta().name, due.job.id());
-            });
-            if let Err(refused) = pool.push_due(due.job) {
-                refused.shut_down();
+            let (name, id) = (job.meta().name, job.id());
+            match pool.push_due(job, state) {
+                // The logger is foreign code: it is to take nothing along if it fails or never returns.
+                Ok(()) => panics::contain(|| log::debug!("enqueueing scheduled {name} #{id}")),
+                Err(refused) => refused.shut_down(),
             }
         }
         true

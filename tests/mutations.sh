@@ -126,6 +126,8 @@ mutate "quota: no fence in release" src/green/quota.rs \
     's/(fetch_sub\(1, Ordering::Relaxed\);\s+)fence\(Ordering::SeqCst\);/$1/' loom $quota
 mutate "quota: no fence in list" src/green/quota.rs \
     's/(see `release`.\s+)fence\(Ordering::SeqCst\);/$1/' loom $quota
+mutate "quota: who is looked after once counts as looked after for good" src/green/quota.rs \
+    's/starved.is_looked_after = false;//' loom who_had_no_memory
 mutate "quota: the lower mark for whoever asks" src/green/quota.rs \
     's/let has_room = (.*?)self.limit\(is_waited_for\)/let _ = is_waited_for;\n        let has_room = $1self.most_at_ease/s' loom $quota
 
@@ -287,7 +289,9 @@ mutate "loops: nobody is woken" $loops \
 mutate "loops: who is stopped is not woken" $loops \
     's/Some\(self.tell\(\)\)/Some(None)/' loom what_is_due
 mutate "loops: one that is to end takes the news of the next one" $loops \
-    's/if self.runs\(this\) \{\s+self.news = false;\s+\}/let _ = this;\n        self.news = false;/' loom a_loop_that_ends
+    's/(if self.runs\(this\) \{)\s+self.news = false;/self.news = false;\n        $1/' loom a_loop_that_ends
+mutate "loops: one that is to end takes the sleeper of the next one" $loops \
+    's/(if self.runs\(this\) \{\s+self.news)/self.sleeper = None;\n        $1/' loom a_loop_that_ends
 mutate "loops: one that ends lists itself" $loops \
     's/(if !self.runs\(this\) \{)/$1\n            self.sleeper = Some(waiter());/' loom a_loop_that_ends
 mutate "active: who is freed can still be looked at" src/green/active.rs \

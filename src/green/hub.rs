@@ -32,6 +32,7 @@ use super::poller::Poller;
 use super::thread::Green;
 use super::timers::{Key, Timers};
 use super::watchdog;
+use crate::clock::nanos;
 
 /// A busy green thread takes a turn of the hub after this long.
 const TURN_EVERY: Duration = Duration::from_micros(200);
@@ -89,7 +90,7 @@ enum Letter {
 
 /// What only the worker's own thread touches, but for the words below.
 struct Local {
-    timers: RefCell<Timers<Coroutine>>,
+    timers: RefCell<Timers<Letter>>,
     /// How many ticks there were between the last two looks at the clock.
     stride: Cell<u32>,
     last_turn: Cell<u64>,
@@ -175,7 +176,7 @@ pub(super) fn to_nanos(instant: Instant) -> u64 {
     static START: OnceLock<(Instant, u64)> = OnceLock::new();
     // In this order: what `now` gives is not behind.
     let (start, at_start) = *START.get_or_init(|| (Instant::now(), now()));
-    at_start.saturating_add(crate::clock::nanos(instant.saturating_duration_since(start)))
+    at_start.saturating_add(nanos(instant.saturating_duration_since(start)))
 }
 
 /// What `WaitIoWaker::wakeup` adds to the flags that `wait_io` gives.
@@ -269,13 +270,19 @@ impl Hub {
         if self.poller.is_needed() {
             self.poller.turn();
         }
+        let mut actions = Vec::new();
         LOCAL.with(|local| {
             local.last_turn.set(now);
             let mut timers = local.timers.borrow_mut();
-            while let Some(coroutine) = timers.pop_due(now) {
-                ready(&coroutine);
+            while let Some(due) = timers.pop_due(now) {
+                match due {
+                    Letter::Unpark(coroutine) => ready(&coroutine),
+                    // They may set timers themselves.
+                    Letter::Run(action) => actions.push(action),
+                }
             }
         });
+        actions.into_iter().for_each(|action| action());
     }
 
     /// Wakes whose descriptors are ready. In a green thread of this hub only.
@@ -435,6 +442,20 @@ impl Hub {
         self.post(Letter::Run(Box::new(action)));
     }
 
+    /// Runs `action` on the worker, which the caller runs on, `after` that time.
+    pub(super) fn run_after(&self, after: Duration, action: impl FnOnce() + Send + 'static) {
+        self.enter_timer(now().saturating_add(nanos(after)), Letter::Run(Box::new(action)));
+    }
+
+    /// On the worker only.
+    fn enter_timer(&self, deadline: u64, letter: Letter) -> Key {
+        let key = LOCAL.with(|local| local.timers.borrow_mut().insert(deadline, letter));
+        if self.armed.comes_too_late(deadline) {
+            self.wake();
+        }
+        key
+    }
+
     fn post(&self, letter: Letter) {
         if self.inbox.post(letter) {
             watchdog::note_work();
@@ -478,13 +499,8 @@ impl AsRawFd for Fd {
 /// withdraws that.
 pub(crate) fn set_timer(deadline: Instant, green: &Green) -> Timer {
     let deadline = to_nanos(deadline);
-    LOCAL.with(|local| {
-        let key = local.timers.borrow_mut().insert(deadline, green.coroutine.clone());
-        if green.hub.armed.comes_too_late(deadline) {
-            green.hub.wake();
-        }
-        Timer { deadline, key }
-    })
+    let key = green.hub.enter_timer(deadline, Letter::Unpark(green.coroutine.clone()));
+    Timer { deadline, key }
 }
 
 pub(crate) struct Timer {

@@ -360,10 +360,15 @@ fn wake_by_timer(hub: &Hub) {
     unsafe { libc::timerfd_settime(hub.timer_fd(), 0, &at_once, ptr::null_mut()) };
 }
 
-/// Resolves what the overflowed green threads of this worker ran. Called by its hub.
+/// Resolves what the overflowed green threads of this worker ran, or has others go on with it. Called
+/// by its hub.
 pub(super) fn bury(hub: &Hub) {
     for green in hub.overflowed.take() {
-        super::runtime_of(hub).release_green();
+        let runtime = super::runtime_of(hub);
+        runtime.release_green();
+        if let Some(service) = &green.service {
+            runtime.keep(service.clone());
+        }
         if let Some(member) = &green.member {
             member.pool.bury(green, member);
         }

@@ -209,37 +209,54 @@ impl Pool {
         Ok(())
     }
 
-    /// As `push`, of a job that was [kept back](super::Job::claimed) until now.
-    pub(crate) fn push_due(self: &Arc<Pool>, job: JobRef) -> Result<(), Refused> {
-        overflow::probe();
-        let state = self.state.lock();
+    /// As `push`, of a job that was [kept back](super::Job::claimed) until now. Lets go of `held`, the
+    /// lock of where it was kept, only when it is in the backlog: it is always in one of the two. The
+    /// caller has probed the stack for that lock.
+    pub(crate) fn push_due<T>(
+        self: &Arc<Pool>,
+        job: JobRef,
+        held: MutexGuard<'_, T>,
+    ) -> Result<(), Refused> {
+        overflow::probe_for_inner_lock();
+        let mut state = self.state.lock();
         if state.closed {
             return Err(Refused::Closed(job));
         }
         // ORDERING: Relaxed, the lock orders it.
         job.claimed().store(false, Ordering::Relaxed);
-        self.add(state, job);
+        let chores = self.enter(&mut state, job);
+        drop(state);
+        drop(held);
+        if let Some(chores) = chores {
+            chores.run(self);
+        }
         Ok(())
     }
 
     #[inline]
     fn add(self: &Arc<Pool>, mut state: MutexGuard<'_, State>, job: JobRef) {
-        state.books.pushed += 1;
-        state.books.waiting += 1;
-        let mut chores = None;
-        if job.meta().offload {
-            self.push_to_lane(&mut state, job, &mut chores);
-        } else {
-            let near = hub::current().map(|hub| hub.index);
-            state.backlog.push(job);
-            // If there can be no runner more, whoever ends next takes it.
-            let _ = self.muster(&mut state, near, &mut chores);
-        }
-        self.note(&state);
+        let chores = self.enter(&mut state, job);
         drop(state);
         if let Some(chores) = chores {
             chores.run(self);
         }
+    }
+
+    #[inline]
+    fn enter(self: &Arc<Pool>, state: &mut State, job: JobRef) -> SomeChores {
+        state.books.pushed += 1;
+        state.books.waiting += 1;
+        let mut chores = None;
+        if job.meta().offload {
+            self.push_to_lane(state, job, &mut chores);
+        } else {
+            let near = hub::current().map(|hub| hub.index);
+            state.backlog.push(job);
+            // If there can be no runner more, whoever ends next takes it.
+            let _ = self.muster(state, near, &mut chores);
+        }
+        self.note(state);
+        chores
     }
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
@@ -449,9 +466,12 @@ impl Pool {
             Green::adopt(hub, Some(member), stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
-            log::warn!(
-                "no memory mapping for one green thread more ({error}): tasks wait until others end"
-            );
+            panics::contain(|| {
+                log::warn!(
+                    "no memory mapping for one green thread more ({error}): tasks wait until there \
+                     is, or others end"
+                );
+            });
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
             state.roster.free(number);

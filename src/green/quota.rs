@@ -10,9 +10,15 @@ pub(crate) struct Quota<P> {
     most: usize,
     most_at_ease: usize,
     live: AtomicUsize,
-    /// Those who need a green thread and could not have one.
-    starved: Mutex<Vec<P>>,
+    starved: Mutex<Starved<P>>,
     has_starved: AtomicBool,
+}
+
+struct Starved<P> {
+    /// Those who need a green thread and could not have one.
+    list: Vec<P>,
+    /// Somebody is to look at them after a while, whether one ends or not.
+    is_looked_after: bool,
 }
 
 impl<P> Quota<P> {
@@ -21,7 +27,7 @@ impl<P> Quota<P> {
             most,
             most_at_ease,
             live: AtomicUsize::new(0),
-            starved: Mutex::new(Vec::new()),
+            starved: Mutex::new(Starved { list: Vec::new(), is_looked_after: false }),
             has_starved: AtomicBool::new(false),
         }
     }
@@ -67,25 +73,44 @@ impl<P> Quota<P> {
     /// one ended just now.
     #[must_use]
     pub(crate) fn list(&self, starved: P, is_waited_for: bool) -> Vec<P> {
-        self.list_for_later(starved);
+        self.enter(&mut self.starved.lock(), starved);
         // ORDERING: see `release`.
         fence(Ordering::SeqCst);
         let has_room = self.live.load(Ordering::Relaxed) < self.limit(is_waited_for);
         if has_room { self.take_starved() } else { Vec::new() }
     }
 
-    /// Lists one for whom there was room, but no memory: a second look would find as little.
-    pub(crate) fn list_for_later(&self, starved: P) {
+    /// Lists one for whom there was room, but no memory: a second look would find as little. If that
+    /// gives true, the caller is to see to it that somebody calls `look_after` after a while: nothing
+    /// tells when there is memory again, and there may be no other green thread that ends.
+    #[must_use]
+    pub(crate) fn list_for_later(&self, starved: P) -> bool {
         let mut list = self.starved.lock();
-        list.push(starved);
+        self.enter(&mut list, starved);
+        !std::mem::replace(&mut list.is_looked_after, true)
+    }
+
+    /// Gives all who are listed, as `list_for_later` asked.
+    #[must_use]
+    pub(crate) fn look_after(&self) -> Vec<P> {
+        let mut starved = self.starved.lock();
+        starved.is_looked_after = false;
+        self.take(&mut starved)
+    }
+
+    fn enter(&self, starved: &mut Starved<P>, one: P) {
+        starved.list.push(one);
         self.has_starved.store(true, Ordering::Relaxed);
     }
 
     #[cold]
     fn take_starved(&self) -> Vec<P> {
-        let mut starved = self.starved.lock();
-        // Under the lock, as where it is set: it is never false while somebody is listed.
+        self.take(&mut self.starved.lock())
+    }
+
+    /// Under the lock, as where the hint is set: it is never false while somebody is listed.
+    fn take(&self, starved: &mut Starved<P>) -> Vec<P> {
         self.has_starved.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *starved)
+        std::mem::take(&mut starved.list)
     }
 }

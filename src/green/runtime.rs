@@ -36,6 +36,9 @@ const HOLD_THRESHOLD: Duration = Duration::from_millis(100);
 /// To look more often would cost more than it tells.
 const LEAST_THRESHOLD: Duration = Duration::from_millis(1);
 
+/// How long to wait for memory before it is asked for again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
 /// How many coroutines may keeps ready: as few as it can. Those are for the program's own, and for
 /// hubs.
 const MAY_POOL: usize = 1;
@@ -320,9 +323,14 @@ impl Runtime {
         self.relieve(self.quota.list(Arc::downgrade(pool), is_waited_for));
     }
 
-    /// As `list_starved`, if it was memory that was missing.
-    pub(super) fn list_without_memory(&self, pool: &Arc<Pool>) {
-        self.quota.list_for_later(Arc::downgrade(pool));
+    /// As `list_starved`, if it was memory that was missing: then it is looked at again after a while,
+    /// too. On a worker.
+    pub(super) fn list_without_memory(&'static self, pool: &Arc<Pool>) {
+        if self.quota.list_for_later(Arc::downgrade(pool))
+            && let Some(hub) = hub::current()
+        {
+            hub.run_after(TRY_AGAIN, || self.relieve(self.quota.look_after()));
+        }
     }
 
     #[inline]
@@ -396,14 +404,23 @@ impl Runtime {
         }
     }
 
-    /// Runs `body` in a green thread of its own on the first worker.
-    pub(crate) fn spawn_service(&'static self, body: impl FnOnce() + Send + 'static) {
+    /// Runs `service` in a green thread of its own on the first worker, as soon as there is memory for
+    /// one; and again, in another one, if it overflows its stack.
+    pub(crate) fn keep(&'static self, service: Service) {
         let Some(hub) = self.hubs.first() else { return };
-        hub.run_here(move || {
-            if let Err(error) = self.spawn_service_here(body) {
-                log::error!("a green thread of the library's own can't be made: {error}");
-            }
+        hub.run_here(move || self.keep_here(hub, service));
+    }
+
+    fn keep_here(&'static self, hub: &'static Hub, service: Service) {
+        let body = service.clone();
+        let Err(error) = self.spawn_own(Some(service.clone()), move || body()) else { return };
+        panics::contain(|| {
+            log::error!(
+                "no memory for a green thread of the library's own ({error}): scheduled and periodic \
+                 tasks wait until there is"
+            );
         });
+        hub.run_after(TRY_AGAIN, move || self.keep_here(hub, service));
     }
 
     /// Runs `body` in a green thread of its own on the calling worker.
@@ -411,16 +428,27 @@ impl Runtime {
         &'static self,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), String> {
+        self.spawn_own(None, body)
+    }
+
+    fn spawn_own(
+        &'static self,
+        service: Option<Service>,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), String> {
         // The few services of the library know no limit.
         self.quota.add();
         self.spawn_reserved(move |hub, stack| {
-            let green = super::Green::adopt(hub, None, stack);
+            let green = super::Green::adopt_service(hub, service, stack);
             overflow::enter(&green);
             panics::contain(body);
             Left::Nobody
         })
     }
 }
+
+/// What a green thread of the library's own does, for as long as it is needed.
+pub(crate) type Service = Arc<dyn Fn() + Send + Sync>;
 
 /// Who is there in place of a green thread that ends.
 #[derive(PartialEq, Eq)]

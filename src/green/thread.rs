@@ -13,6 +13,7 @@ use super::hub::{self, Hub};
 use super::overflowed::Linked;
 use super::roster::Hint;
 use super::runner::Member;
+use super::runtime::Service;
 use super::waiter::Waiter;
 use super::{overflow, watchdog};
 
@@ -24,6 +25,8 @@ pub(crate) struct Green {
     pub(crate) hub: &'static Hub,
     /// If it runs tasks for a pool: which, and what it has there.
     pub(crate) member: Option<Member>,
+    /// If it serves the library itself for good: what is to go on in another one if it overflows.
+    pub(super) service: Option<Service>,
     /// What [`Green::sleep_until_called`] waits for, or an OS thread that runs a part of it.
     called: Called<Bell>,
     /// Somebody ended a job that it runs; see `interrupt`.
@@ -66,12 +69,31 @@ impl Green {
     pub(super) fn adopt(
         hub: &'static Hub,
         member: Option<Member>,
+        stack: (usize, usize),
+    ) -> Arc<Green> {
+        Green::adopt_with(hub, member, None, stack)
+    }
+
+    /// As `adopt`, in one that serves the library.
+    pub(super) fn adopt_service(
+        hub: &'static Hub,
+        service: Option<Service>,
+        stack: (usize, usize),
+    ) -> Arc<Green> {
+        Green::adopt_with(hub, None, service, stack)
+    }
+
+    fn adopt_with(
+        hub: &'static Hub,
+        member: Option<Member>,
+        service: Option<Service>,
         (stack_bottom, stack_size): (usize, usize),
     ) -> Arc<Green> {
         let green = Arc::new(Green {
             coroutine: may::coroutine::current(),
             hub,
             member,
+            service,
             called: Called::new(),
             interrupted: Hint::new(),
             registered: AtomicBool::new(false),

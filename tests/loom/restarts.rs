@@ -1,8 +1,8 @@
 //! The scheduler's loop: told that something is due, stopped, and started anew.
 //!
 //! Seen to fail, in `Loops`: `rest` that looks at no news, `tell` that gives nobody, `stop` that tells
-//! nobody, or a loop that is to end and lists itself, or takes the next one's news for its own: what is
-//! due is never taken.
+//! nobody, or a loop that is to end and lists itself, or takes the next one's news or sleeper for its
+//! own: what is due is never taken.
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -34,6 +34,21 @@ impl Scheduler {
         let this = of.state.lock().unwrap().loops.start().expect("none runs");
         let scheduler = of.clone();
         thread::spawn(move || scheduler.run(this))
+    }
+
+    /// As `start`, but the loop's thread is lost amid its second look, and another one goes on.
+    fn start_badly(of: &Arc<Scheduler>) -> thread::JoinHandle<()> {
+        let this = of.state.lock().unwrap().loops.start().expect("none runs");
+        let scheduler = of.clone();
+        thread::spawn(move || {
+            let bell = Bell::new();
+            scheduler.state.lock().unwrap().loops.look(this);
+            scheduler.hand_over(this);
+            // It sleeps, or wakes by itself.
+            let _ = scheduler.state.lock().unwrap().loops.rest(this, || bell.clone());
+            scheduler.state.lock().unwrap().loops.look(this);
+            scheduler.run(this);
+        })
     }
 
     fn stop(&self) {
@@ -108,5 +123,22 @@ fn a_loop_that_ends_takes_nothing_from_the_next_one() {
         scheduler.stop();
         first.join().unwrap();
         second.join().unwrap();
+    });
+}
+
+#[test]
+fn a_loop_that_is_lost_amid_a_look_is_gone_on_with() {
+    bounded_model(|| {
+        let scheduler = Scheduler::new(2);
+        let looping = Scheduler::start_badly(&scheduler);
+        let other = thread::spawn({
+            let scheduler = scheduler.clone();
+            move || scheduler.insert()
+        });
+        scheduler.insert();
+        scheduler.all_taken.wait();
+        scheduler.stop();
+        looping.join().unwrap();
+        other.join().unwrap();
     });
 }

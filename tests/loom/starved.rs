@@ -1,7 +1,9 @@
 //! The quota of green threads, and who is refused one.
 //!
 //! Seen to fail: in `Quota`, either fence left out, and in `list`, a look at `most_at_ease` whoever
-//! asks: `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks.
+//! asks: `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks. A look after a while that
+//! lets the next one believe that there will be another: one of `who_had_no_memory_is_asked_again_later`
+//! never is.
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
@@ -86,4 +88,41 @@ fn who_is_refused_a_green_thread_is_asked_again_when_one_ends() {
             drop(pool.quota.release());
         });
     }
+}
+
+/// Two pools for which there is no memory until the first one is looked after.
+struct Poor {
+    quota: Quota<usize>,
+    has_memory: Mutex<bool>,
+    served: [Mutex<bool>; 2],
+}
+
+impl Poor {
+    fn bring(&self, pool: usize) {
+        if *self.has_memory.lock().unwrap() {
+            *self.served[pool].lock().unwrap() = true;
+        } else if self.quota.list_for_later(pool) {
+            // The hub does it, after a while.
+            *self.has_memory.lock().unwrap() = true;
+            self.quota.look_after().into_iter().for_each(|pool| self.bring(pool));
+        }
+    }
+}
+
+#[test]
+fn who_had_no_memory_is_asked_again_later() {
+    bounded_model(|| {
+        let both = Arc::new(Poor {
+            quota: Quota::new(2, 2),
+            has_memory: Mutex::new(false),
+            served: [Mutex::new(false), Mutex::new(false)],
+        });
+        let other = thread::spawn({
+            let both = both.clone();
+            move || both.bring(1)
+        });
+        both.bring(0);
+        other.join().unwrap();
+        both.served.iter().for_each(|served| assert!(*served.lock().unwrap()));
+    });
 }

@@ -1,0 +1,88 @@
+//! A process that has no memory for a stack, for a while.
+
+use std::fs;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
+
+use minihuey::MiniHuey;
+
+use crate::child;
+use crate::support::LIMIT;
+
+/// Has the process get at most `more` bytes of address space from now on; None: as many as before.
+fn limit_memory(more: Option<u64>) {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+    let most = more.map_or(libc::RLIM_INFINITY, |more| kilobytes * 1024 + more);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the struct is valid.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+/// Less than a stack.
+const LITTLE: Option<u64> = Some(200 << 10);
+
+/// A logger that tells when a stack was refused.
+struct Refusals;
+
+static TELL: OnceLock<mpsc::Sender<()>> = OnceLock::new();
+
+impl log::Log for Refusals {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        if record.args().to_string().starts_with("no memory") {
+            let _ = TELL.get().unwrap().send(());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Runs `act`, for which there is no memory, with a huey whose worker is idle; and gives it back the
+/// memory when it was refused.
+fn refuse<T>(act: impl FnOnce() -> T) -> T {
+    let (tell, told) = mpsc::channel();
+    TELL.set(tell).unwrap();
+    log::set_logger(&Refusals).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    // Its runner is idle, and keeps its stack: no green thread ends.
+    let warm = MiniHuey::new("warm");
+    warm.task("warm", || ()).call(()).get().unwrap();
+    limit_memory(LITTLE);
+    let acted = act();
+    told.recv_timeout(LIMIT).unwrap();
+    // It is tried again, and may be refused again.
+    told.recv_timeout(LIMIT).unwrap();
+    limit_memory(None);
+    drop(warm);
+    acted
+}
+
+#[test]
+fn a_task_whose_pool_had_no_memory_for_its_first_runner_runs_when_there_is_some() {
+    const NAME: &str =
+        "memory::a_task_whose_pool_had_no_memory_for_its_first_runner_runs_when_there_is_some";
+    child::run(NAME, || {
+        let task = MiniHuey::new("starved").task("starved", || 1);
+        let mut result = refuse(|| task.call(()));
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some() {
+    child::run(
+        "memory::a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some",
+        || {
+            let huey = MiniHuey::new("starved");
+            let task = huey.task("starved", || 1);
+            refuse(|| huey.start().unwrap());
+            let mut result = task.schedule((), Duration::from_millis(1));
+            assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+        },
+    );
+}
