@@ -296,9 +296,11 @@ impl Engine {
             job.abandon(End::ShutDown);
             return result;
         }
+        probe();
         panics::install_hook();
         self.immediate.lock().pushed += 1;
         let ran = job.run();
+        probe();
         self.immediate.lock().enter(ran);
         result
     }
@@ -386,6 +388,7 @@ impl Engine {
         if self.made_pool().is_some_and(|pool| pool.runs_caller()) {
             return Err(Error::InsideTask);
         }
+        probe();
         let is_first = {
             let _gate = self.gate.lock();
             self.shut_down.set(()).is_ok()
@@ -416,6 +419,7 @@ impl Engine {
 
     pub(crate) fn stats(&self) -> Stats {
         let pooled = self.made_pool().map(|pool| pool.books()).unwrap_or_default();
+        probe();
         let immediate = *self.immediate.lock();
         let marks = self.scheduler.marks();
         Stats {

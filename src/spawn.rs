@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::{Reason, Rejection, TaskError};
-use crate::green::{Pool, Runtime, TaskMeta};
+use crate::green::{Pool, Runtime, TaskMeta, probe};
 use crate::result::TaskResult;
 use crate::task;
 
@@ -45,12 +45,14 @@ where
     let pool = match POOL.get() {
         Some(pool) => pool,
         None => {
-            // Out here, because a coroutine of the program's own may be suspended in it.
-            let runtime = Runtime::get();
-            POOL.get_or_init(|| match runtime {
+            // Out here, because a coroutine of the program's own may be suspended in it, and a
+            // stack may overflow.
+            let pool = match Runtime::get() {
                 Ok(runtime) => Ok(Pool::new(runtime, None, None)),
                 Err(why) => Err(Reason::Runtime(why.to_string()).into()),
-            })
+            };
+            probe();
+            POOL.get_or_init(|| pool)
         }
     };
     let pool = match pool {

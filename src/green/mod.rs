@@ -90,7 +90,9 @@ pub(crate) use pool::{Books, Pool, Refused};
 pub(crate) use runtime::{Runtime, check_stack_size, page_size, runtime_of};
 pub(crate) use shared::Shared;
 pub(crate) use thread::Green;
-pub(crate) use waiter::{Waiter, block_or_interrupted, block_uninterrupted, block_until};
+pub(crate) use waiter::{
+    Waiter, block_or_interrupted, block_uninterrupted, block_until, hold_worker,
+};
 pub(crate) use watchdog::set_deadline;
 #[cfg(feature = "monkey")]
 pub(crate) use watches::Polled;

@@ -15,7 +15,7 @@ use super::lock::Mutex;
 use super::panics::{self, Carried};
 use super::pool::Pool;
 use super::threads::Work;
-use super::{Green, Runtime, block_uninterrupted, overflow};
+use super::{Green, Runtime, Waited, block_uninterrupted, overflow};
 
 /// Runs `f` on an OS thread and gives what it gives, while other green threads go on.
 ///
@@ -78,8 +78,8 @@ where
     // so whichever thread drops the Arc last finds it empty. Until the outcome is there the
     // caller can't go on:
     // - it does not return before `through` does, which looks for it;
-    // - it may unwind out of `block_uninterrupted` (may's own cancelling does that): `through` then
-    //   holds the worker, in its destructor, until it is there;
+    // - if `may` has cancelled it, it unwinds out of its `yield_now`: `through` then holds the worker,
+    //   in its destructor, until it is there;
     // - its stack can't overflow, which would end it without destructors: `probe_any` has made
     //   sure of more room than parking takes;
     // - a coroutine that is parked is never freed: whoever unparks it has it (see `may`), and the
@@ -96,7 +96,9 @@ where
         });
         work();
     }
-    block_uninterrupted(Some(&me), None, || outcome.lock().is_some());
+    while block_uninterrupted(Some(&me), || outcome.lock().is_some()) != Waited::Ready {
+        me.yield_now();
+    }
     drop(through);
     let result = outcome.lock().take();
     match result {

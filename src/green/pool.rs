@@ -28,7 +28,7 @@ pub(crate) struct Pool {
     /// There is a limit: places must be lent and taken.
     pub(super) limited: bool,
     pub(super) state: Mutex<State>,
-    /// The last runner that was needed could not be had. Written under the lock.
+    /// A runner that was needed could not be had, and none since. A hint, written under the lock.
     pub(super) starved: AtomicBool,
     /// More than one job waits to begin. A hint, written under the lock.
     pub(super) has_choice: AtomicBool,
@@ -46,17 +46,59 @@ pub(super) struct State {
     offloaded: usize,
     pub(super) books: Books,
     pub(super) closed: bool,
+    /// It is listed with the runtime, to be looked at when there may be runners again.
+    is_listed: bool,
     /// Who waits for the backlog to have room, and who for all jobs to end.
     pub(super) for_room: Lobby<Waiter>,
     pub(super) for_idle: Lobby<Waiter>,
 }
 
 impl State {
+    fn is_idle(&self) -> bool {
+        self.books.begun == 0 && self.books.waiting == 0
+    }
+
     /// Has those woken who wait for all jobs to end, if all have.
     #[cold]
     fn greet_idle(&mut self, chores: &mut SomeChores) {
-        if self.books.begun == 0 && self.books.waiting == 0 {
+        if self.is_idle() {
             wake_later(chores, self.for_idle.call_all());
+        }
+    }
+}
+
+/// One who waits in a lobby of the pool's, and leaves it if the wait ends otherwise than well: by
+/// unwinding, too, as it does if `may` cancels the coroutine.
+struct Visit<'a> {
+    pool: &'a Pool,
+    lobby: fn(&mut State) -> &mut Lobby<Waiter>,
+    guest: Guest,
+}
+
+impl Visit<'_> {
+    /// Whether the wait is over. If it is, and the guest then `lingers`, to take back a place that it
+    /// lent, another one is called in its place: what it was called for must not go unused until it
+    /// has that, for it may be another guest who is to give it.
+    fn look(&mut self, is_over: impl Fn(&State) -> bool, lingers: bool) -> bool {
+        let mut state = self.pool.state.lock();
+        let is_over = is_over(&state);
+        let lobby = (self.lobby)(&mut state);
+        lobby.look(&mut self.guest, is_over, Waiter::current);
+        let next = if is_over && lingers { lobby.call() } else { None };
+        drop(state);
+        if let Some(next) = next {
+            next.wake();
+        }
+        is_over
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let guest = std::mem::take(&mut self.guest);
+        let next = (self.lobby)(&mut self.pool.state.lock()).leave(guest);
+        if let Some(next) = next {
+            next.wake();
         }
     }
 }
@@ -174,6 +216,7 @@ impl Pool {
                 offloaded: 0,
                 books: Books::default(),
                 closed: false,
+                is_listed: false,
                 for_room: Lobby::new(),
                 for_idle: Lobby::new(),
             }),
@@ -261,42 +304,31 @@ impl Pool {
 
     /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
     pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
-        let me = Green::current();
-        let place = lend_to_any(me.as_ref());
-        let mut guest = Guest::default();
-        let waited = block_or_interrupted(me.as_deref(), None, || {
-            let mut state = self.state.lock();
-            let has_room = state.books.waiting < limit || state.closed;
-            state.for_room.look(&mut guest, has_room, Waiter::current)
-        });
-        if waited != Waited::Ready {
-            let next = self.state.lock().for_room.leave(guest);
-            if let Some(next) = next {
-                next.wake();
-            }
-        }
-        if let Some(place) = place {
-            place.reclaim();
-        }
-        waited.or_unwind()
+        let has_room = |state: &State| state.books.waiting < limit || state.closed;
+        self.wait(|state| &mut state.for_room, None, has_room)
     }
 
     /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
     /// [`Pool::runs_caller`].
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
+        self.wait(|state| &mut state.for_idle, deadline, State::is_idle)
+    }
+
+    fn wait(
+        &self,
+        lobby: fn(&mut State) -> &mut Lobby<Waiter>,
+        deadline: Option<Instant>,
+        is_over: impl Fn(&State) -> bool,
+    ) -> Waited {
         let me = Green::current();
         let place = lend_to_any(me.as_ref());
-        let mut guest = Guest::default();
-        let waited = block_or_interrupted(me.as_deref(), deadline, || {
-            let mut state = self.state.lock();
-            let is_idle = state.books.waiting == 0 && state.books.begun == 0;
-            state.for_idle.look(&mut guest, is_idle, Waiter::current)
-        });
-        if waited != Waited::Ready {
-            let next = self.state.lock().for_idle.leave(guest);
-            if let Some(next) = next {
-                next.wake();
-            }
+        let mut visit = Visit { pool: self, lobby, guest: Guest::default() };
+        let waited =
+            block_or_interrupted(me.as_deref(), deadline, || visit.look(&is_over, place.is_some()));
+        if waited == Waited::Ready {
+            std::mem::forget(visit);
+        } else {
+            drop(visit);
         }
         if let Some(place) = place {
             place.reclaim();
@@ -320,6 +352,7 @@ impl Pool {
     /// Takes everything that waits out of the backlog, and ends it as shut down. Gives what ended
     /// so: some may have been ended otherwise, and not have been withdrawn yet.
     pub(crate) fn abandon_waiting(&self) -> Vec<JobRef> {
+        overflow::probe();
         let mut state = self.state.lock();
         let (mut jobs, mut stale) = state.backlog.drain();
         let (offloaded, stale_too) = state.lane.drain();
@@ -335,8 +368,7 @@ impl Pool {
         for job in &jobs {
             state.books.enter(job.abandoned().unwrap_or(Ran::ShutDown));
         }
-        let is_idle = state.books.waiting == 0 && state.books.begun == 0;
-        let wake = if is_idle { state.for_idle.call_all() } else { Vec::new() };
+        let wake = if state.is_idle() { state.for_idle.call_all() } else { Vec::new() };
         drop(state);
         wake.into_iter().for_each(Waiter::wake);
         abandoned.iter().for_each(|job| job.discard());
@@ -355,11 +387,13 @@ impl Pool {
 
     /// What runs now.
     pub(crate) fn running(&self) -> Vec<JobRef> {
+        overflow::probe();
         self.state.lock().roster.jobs().cloned().collect()
     }
 
     /// From now on no job is taken, and runners end when there is nothing left to run.
     pub(crate) fn close(&self) {
+        overflow::probe();
         let mut state = self.state.lock();
         state.closed = true;
         let idle = state.backlog.drain_idle();
@@ -422,14 +456,20 @@ impl Pool {
                     return Ok(());
                 }
                 state.backlog.no_help(crew);
-                // ORDERING: Relaxed: a hint for `lend`; the runtime's list is under a lock.
-                if !self.starved.swap(true, Ordering::Relaxed) {
+                if self.starve(state) {
                     self.runtime.list_starved(self, is_waited_for);
                 }
                 return Err(Starved);
             }
         }
         Ok(())
+    }
+
+    /// A runner that was needed can't be had. Gives true if the pool is to be listed with the runtime.
+    fn starve(&self, state: &mut State) -> bool {
+        // ORDERING: Relaxed, a hint for `lend`, which acts on it under the lock.
+        self.starved.store(true, Ordering::Relaxed);
+        !std::mem::replace(&mut state.is_listed, true)
     }
 
     /// Green threads whom somebody waits for, and the first of a pool, may be some more than the
@@ -441,11 +481,14 @@ impl Pool {
 
     /// There may be green threads again: looks whether one is needed.
     pub(super) fn relieve(self: &Arc<Pool>) {
-        // ORDERING: Relaxed, a hint.
-        self.starved.store(false, Ordering::Relaxed);
         let mut state = self.state.lock();
         let mut chores = None;
+        state.is_listed = false;
         let _ = self.muster(&mut state, None, &mut chores);
+        // If it was refused again it is listed again. It stays starved all the while: whoever would
+        // wait for one of its jobs must not take it for helped.
+        // ORDERING: Relaxed, as in `starve`.
+        self.starved.store(state.is_listed, Ordering::Relaxed);
         drop(state);
         if let Some(chores) = chores {
             chores.run(self);
@@ -475,9 +518,7 @@ impl Pool {
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
             state.roster.free(number);
-            drop(state);
-            // ORDERING: Relaxed, see `bring`.
-            if !self.starved.swap(true, Ordering::Relaxed) {
+            if self.starve(&mut state) {
                 self.runtime.list_without_memory(&self);
             }
         }

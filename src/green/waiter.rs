@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::blocking::{self, Waited, Waits};
 use super::hub::{self, Timer};
-use super::thread::Green;
+use super::thread::{Green, sheltered};
 use super::{overflow, panics};
 
 /// Somebody to wake. Two words: the rare kinds are boxed.
@@ -48,8 +48,9 @@ impl Waiter {
     }
 }
 
-/// How long a wait may hold a worker where it can't yield: while a panic unwinds.
-const UNWINDING_WAIT: Duration = Duration::from_millis(10);
+/// How long a wait may hold a worker where it can't yield: while a panic unwinds, or after `may` has
+/// cancelled the coroutine.
+const HOLDING_WAIT: Duration = Duration::from_millis(10);
 
 /// Blocks the calling thread, `me` if it is green, until `done` says so or `deadline` passes.
 /// Whoever makes `done` true must wake the thread afterwards; being woken early does no harm.
@@ -62,34 +63,16 @@ pub(crate) fn block_until(
     deadline: Option<Instant>,
     done: impl FnMut() -> bool,
 ) -> Waited {
-    block(me, deadline, true, done).or_unwind()
+    block_or_interrupted(me, deadline, done).or_unwind()
 }
 
-/// As [`block_until`], but never unwinds: gives [`Waited::Interrupted`].
+/// As [`block_until`], but gives [`Waited::Interrupted`] instead of unwinding. It unwinds all the same
+/// if `may` cancels the coroutine, as it can those that the program made by may's own means.
+#[inline]
 pub(crate) fn block_or_interrupted(
     me: Option<&Green>,
     deadline: Option<Instant>,
     done: impl FnMut() -> bool,
-) -> Waited {
-    block(me, deadline, true, done)
-}
-
-/// As [`block_until`], for waits that must end before anything else can: a task that has been
-/// ended waits on.
-pub(crate) fn block_uninterrupted(
-    me: Option<&Green>,
-    deadline: Option<Instant>,
-    done: impl FnMut() -> bool,
-) -> Waited {
-    block(me, deadline, false, done)
-}
-
-#[inline]
-fn block(
-    me: Option<&Green>,
-    deadline: Option<Instant>,
-    heeds: bool,
-    mut done: impl FnMut() -> bool,
 ) -> Waited {
     let Some(green) = me else {
         return block_thread_until(deadline, done);
@@ -99,35 +82,58 @@ fn block(
         // A green thread that yields while it unwinds would leave the worker's panic count
         // raised for all others. So hold the worker, but shortly: what is waited for may come
         // from another thread.
-        let short = Instant::now() + UNWINDING_WAIT;
-        let until = deadline.map_or(short, |deadline| deadline.min(short));
-        while Instant::now() < until {
-            if done() {
-                return Waited::Ready;
-            }
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        return match deadline {
-            Some(deadline) if deadline <= until => Waited::TimedOut,
-            _ => Waited::Impossible,
-        };
+        return hold_worker(deadline, done);
     }
     let timer = deadline.map(|deadline| hub::set_timer(deadline, green));
-    blocking::block(&Waiting { green, timer, heeds }, done)
+    blocking::block(&Waiting { green, timer }, done)
+}
+
+/// For waits that must end before anything else can: a task that has been ended waits on. Never
+/// unwinds: where a green thread can't let others run it gives [`Waited::Impossible`] after a moment.
+pub(crate) fn block_uninterrupted(me: Option<&Green>, mut done: impl FnMut() -> bool) -> Waited {
+    let Some(green) = me else {
+        return block_thread_until(None, done);
+    };
+    overflow::probe();
+    while !std::thread::panicking() {
+        if done() {
+            return Waited::Ready;
+        }
+        if sheltered(green, || green.park()).is_none() {
+            // So would each other park of it: may's cancelling is for good.
+            break;
+        }
+    }
+    hold_worker(None, done)
+}
+
+/// Waits for a moment, without letting others run.
+#[cold]
+pub(crate) fn hold_worker(deadline: Option<Instant>, mut done: impl FnMut() -> bool) -> Waited {
+    let short = Instant::now() + HOLDING_WAIT;
+    let until = deadline.map_or(short, |deadline| deadline.min(short));
+    while Instant::now() < until {
+        if done() {
+            return Waited::Ready;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    match deadline {
+        Some(deadline) if deadline <= until => Waited::TimedOut,
+        _ => Waited::Impossible,
+    }
 }
 
 /// The calling green thread.
 struct Waiting<'a> {
     green: &'a Green,
     timer: Option<Timer>,
-    /// Its wait ends with its task.
-    heeds: bool,
 }
 
 impl Waits for Waiting<'_> {
     #[inline]
     fn is_interrupted(&self) -> bool {
-        self.heeds && self.green.is_interrupted()
+        self.green.is_interrupted()
     }
 
     #[inline]

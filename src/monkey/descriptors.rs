@@ -47,7 +47,8 @@ pub fn kind(fd: c_int) -> Kind {
         return Kind::Other;
     }
     let Some(entry) = entry(fd) else { return of_file_type(raw::file_type(fd)) };
-    match entry.load(Ordering::Relaxed) & !CONTESTED {
+    let was = entry.load(Ordering::Relaxed);
+    match was & !CONTESTED {
         SOCKET => Kind::Socket,
         PIPE => Kind::Pipe,
         OTHER => Kind::Other,
@@ -56,7 +57,9 @@ pub fn kind(fd: c_int) -> Kind {
             let kind = of_file_type(found);
             // One that is not open is none for good.
             if found.is_some() {
-                note(fd, kind);
+                // Unless somebody has noted something meanwhile.
+                let byte = was | byte_of(kind);
+                let _ = entry.compare_exchange(was, byte, Ordering::Relaxed, Ordering::Relaxed);
             }
             kind
         }
@@ -74,12 +77,15 @@ fn of_file_type(found: Option<libc::mode_t>) -> Kind {
 /// The descriptor is this from now on.
 pub fn note(fd: c_int, kind: Kind) {
     if let Some(entry) = entry(fd) {
-        let byte = match kind {
-            Kind::Socket => SOCKET,
-            Kind::Pipe => PIPE,
-            Kind::Other => OTHER,
-        };
-        entry.store(byte, Ordering::Relaxed);
+        entry.store(byte_of(kind), Ordering::Relaxed);
+    }
+}
+
+fn byte_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Socket => SOCKET,
+        Kind::Pipe => PIPE,
+        Kind::Other => OTHER,
     }
 }
 

@@ -1,13 +1,14 @@
 //! Name resolution, which is glibc's own and talks to servers and files as it likes: in a green
 //! thread it is left to an OS thread.
 
-use std::ffi::{c_char, c_int, c_void};
-use std::mem;
-use std::sync::OnceLock;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::{mem, ptr};
 
 use libc::{addrinfo, sockaddr, socklen_t};
 
 use super::elsewhere::elsewhere;
+use crate::green;
 
 type GetAddrInfo = unsafe extern "C" fn(
     *const c_char,
@@ -27,11 +28,17 @@ type GetNameInfo = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The function of this name that would be called if ours were not there.
-fn next(name: &'static std::ffi::CStr, found: &'static OnceLock<usize>) -> Option<*mut c_void> {
-    // SAFETY: the name ends with a zero; RTLD_NEXT is for just this.
-    let find = || unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } as usize;
-    let found = *found.get_or_init(find);
-    (found != 0).then_some(found as *mut c_void)
+fn next(name: &'static CStr, found: &'static AtomicPtr<c_void>) -> Option<*mut c_void> {
+    // ORDERING: Relaxed, here and below: an address that is the same for good, whoever finds it.
+    let mut next = found.load(Ordering::Relaxed);
+    if next.is_null() {
+        // The linker has a lock, which a stack that overflows would leave locked.
+        green::probe();
+        // SAFETY: the name ends with a zero; RTLD_NEXT is for just this.
+        next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+        found.store(next, Ordering::Relaxed);
+    }
+    (!next.is_null()).then_some(next)
 }
 
 /// As `getaddrinfo` in C.
@@ -42,7 +49,7 @@ pub unsafe extern "C" fn getaddrinfo(
     hints: *const addrinfo,
     found: *mut *mut addrinfo,
 ) -> c_int {
-    static NEXT: OnceLock<usize> = OnceLock::new();
+    static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
     let Some(next) = next(c"getaddrinfo", &NEXT) else { return libc::EAI_SYSTEM };
     // SAFETY: that is the type of the function of that name.
     let next: GetAddrInfo = unsafe { mem::transmute(next) };
@@ -61,7 +68,7 @@ pub unsafe extern "C" fn getnameinfo(
     service_len: socklen_t,
     flags: c_int,
 ) -> c_int {
-    static NEXT: OnceLock<usize> = OnceLock::new();
+    static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
     let Some(next) = next(c"getnameinfo", &NEXT) else { return libc::EAI_SYSTEM };
     // SAFETY: that is the type of the function of that name.
     let next: GetNameInfo = unsafe { mem::transmute(next) };

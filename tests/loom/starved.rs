@@ -5,7 +5,6 @@
 //! lets the next one believe that there will be another: one of `who_had_no_memory_is_asked_again_later`
 //! never is.
 
-use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
@@ -17,38 +16,48 @@ use crate::quota::Quota;
 /// `Pool::relieve`, with the real quota.
 struct Hungry {
     quota: Quota<Arc<Hungry>>,
-    /// It needs a green thread. Stands for all that is under the pool's lock.
-    needs_one: Mutex<bool>,
-    starved: AtomicBool,
+    /// Stands for all that is under the pool's lock.
+    state: Mutex<State>,
     served: Arc<Bell>,
     is_waited_for: bool,
 }
 
+struct State {
+    /// It needs a green thread.
+    needs_one: bool,
+    is_listed: bool,
+}
+
 impl Hungry {
     fn bring(this: &Arc<Hungry>) {
-        let relieved = {
-            let mut needs_one = this.needs_one.lock().unwrap();
-            if !*needs_one {
-                return;
-            }
-            if this.quota.reserve(this.is_waited_for) {
-                *needs_one = false;
-                this.served.ring();
-                return;
-            }
-            if this.starved.swap(true, Ordering::Relaxed) {
-                return;
-            }
-            this.quota.list(this.clone(), this.is_waited_for)
-        };
+        let relieved = Hungry::muster(this, &mut this.state.lock().unwrap());
         Hungry::relieve(relieved);
+    }
+
+    fn muster(this: &Arc<Hungry>, state: &mut State) -> Vec<Arc<Hungry>> {
+        if !state.needs_one {
+            return Vec::new();
+        }
+        if this.quota.reserve(this.is_waited_for) {
+            state.needs_one = false;
+            this.served.ring();
+            return Vec::new();
+        }
+        if std::mem::replace(&mut state.is_listed, true) {
+            return Vec::new();
+        }
+        this.quota.list(this.clone(), this.is_waited_for)
     }
 
     /// The hub does it later: so not under the lock.
     fn relieve(relieved: Vec<Arc<Hungry>>) {
         for pool in relieved {
-            pool.starved.store(false, Ordering::Relaxed);
-            Hungry::bring(&pool);
+            let relieved = {
+                let mut state = pool.state.lock().unwrap();
+                state.is_listed = false;
+                Hungry::muster(&pool, &mut state)
+            };
+            Hungry::relieve(relieved);
         }
     }
 }
@@ -64,8 +73,7 @@ fn who_is_refused_a_green_thread_is_asked_again_when_one_ends() {
             }
             let pool = Arc::new(Hungry {
                 quota,
-                needs_one: Mutex::new(true),
-                starved: AtomicBool::new(false),
+                state: Mutex::new(State { needs_one: true, is_listed: false }),
                 served: Bell::new(),
                 is_waited_for,
             });

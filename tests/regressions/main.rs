@@ -2,6 +2,7 @@
 //!
 //! A test that needs a process of its own runs in one, see [`child`].
 
+mod cancelled;
 mod child;
 mod contested;
 mod destructors;

@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use minihuey::sync::channel::bounded;
-use minihuey::sync::{Condvar, Mutex, Semaphore};
+use minihuey::sync::{Condvar, Mutex, Pool, Semaphore};
 use minihuey::{MiniHuey, TaskError, green, group};
 
 use crate::child;
@@ -83,6 +83,21 @@ fn an_overflow_inside_a_call_of_the_library_leaves_no_lock_held() {
                 let _ = sender.send_timeout((), Duration::from_nanos(1));
                 let _ = receiver.try_recv();
             });
+            let (used, unused) = (MiniHuey::new("used"), MiniHuey::new("unused"));
+            used.task("task", || ()).call(()).get().unwrap();
+            for huey in [used, unused] {
+                assert_sound("shut down", move |_| drop(huey.shutdown(Duration::ZERO)));
+            }
+            let immediate = MiniHuey::builder("immediate").immediate(true).build();
+            let here = immediate.task("here", || ());
+            assert_sound("immediate", move |_| {
+                drop(here.call(()));
+                immediate.stats();
+            });
+            assert_sound("spawn", |_| drop(green::spawn(|| ())));
+            let connections: Pool<[u8; 64], &str> =
+                Pool::builder(|| Ok([0; 64])).max_size(1_000_000).build();
+            assert_sound("connections", move |_| drop(connections.try_get()));
             assert_sound("group", |_| {
                 let task = MiniHuey::new("leaf").task("leaf", || ());
                 group([task.call(())]).as_completed().for_each(drop);
@@ -267,6 +282,23 @@ fn a_panic_near_the_end_of_a_stack_fails_its_task_alone() {
             std::thread::panicking()
         });
         assert!(!after.call(()).get_timeout(LIMIT).unwrap());
+    });
+}
+
+#[test]
+fn the_first_spawn_of_all_may_overflow() {
+    const SIZE: usize = 256 * 1024;
+    // Enough to begin, too little to take a lock.
+    const LEFT: usize = if cfg!(debug_assertions) { 24 * 1024 } else { 12 * 1024 };
+    child::run("overflow::the_first_spawn_of_all_may_overflow", || {
+        minihuey::runtime().stack_size(SIZE).start().unwrap();
+        let dive = || {
+            let top = 0u8;
+            descend_until(LEFT, SIZE, &raw const top as usize, &|| drop(green::spawn(|| ())))
+        };
+        let error = MiniHuey::new("first").task("dive", dive).call(()).get().unwrap_err();
+        assert!(matches!(error, TaskError::StackOverflow), "{error}");
+        assert_eq!(within_limit(|| green::spawn(|| 5).join().unwrap()), 5);
     });
 }
 

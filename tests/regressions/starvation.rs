@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use minihuey::sync::channel;
 use minihuey::{MiniHuey, WhenFull, green};
 
 use crate::child;
@@ -90,6 +91,41 @@ fn a_spurious_wake_costs_no_producer_its_wake_up() {
     until("both producers got in", || got_in.load(Ordering::SeqCst) == 2);
     producer.join().unwrap();
     other.join().unwrap();
+}
+
+#[test]
+fn room_that_a_task_can_use_only_later_is_somebody_elses_now() {
+    let narrow = MiniHuey::builder("narrow").pool_size(1).build();
+    let full = MiniHuey::builder("full").pool_size(1).backlog(1).when_full(WhenFull::Wait).build();
+    let (go, goes) = channel::unbounded::<()>();
+    let hold = full.task("hold", move || goes.recv().unwrap());
+    let first = hold.call(());
+    until("the first runs", || full.stats().running == 1);
+    let second = hold.call(());
+
+    // It lends its place, and has to wait for it when there is room.
+    let its = hold.clone();
+    let calls = narrow.task("calls", move || its.call(())).call(());
+    until("it runs", || narrow.stats().running == 1);
+    let (tell, told) = channel::unbounded::<()>();
+    let has_the_place = narrow.task("has the place", move || told.recv().unwrap()).call(());
+    until("its place is another's", || narrow.stats().running == 2);
+    // Who has the place waits for one who waits for room.
+    thread::spawn(move || {
+        let result = hold.call(());
+        tell.send(()).unwrap();
+        result.get().unwrap();
+    });
+    moment();
+    go.send(()).unwrap();
+    first.get().unwrap();
+    let mut has_the_place = has_the_place;
+    has_the_place.get_timeout(LIMIT).unwrap();
+    for _ in 0..3 {
+        go.send(()).unwrap();
+    }
+    second.get().unwrap();
+    calls.get().unwrap().get().unwrap();
 }
 
 #[test]

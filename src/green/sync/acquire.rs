@@ -1,15 +1,19 @@
 //! How the calling thread, of either kind, waits for permits, and gives them back.
 
+use std::panic::catch_unwind;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use crate::green::Mutex;
 
-use super::super::{Green, Waited, Waiter, block_uninterrupted, block_until, overflow, panics};
+use super::super::{
+    Green, Waited, Waiter, block_uninterrupted, block_until, hold_worker, overflow, panics,
+};
 use super::permits::Permits;
 use super::wait_list::{Ticket, WaitList};
 
-/// How long a wait that can't fail may hold a worker, in a destructor while a panic unwinds.
+/// How long a wait that can't fail may hold a worker: in a destructor while a panic unwinds, or in a
+/// coroutine that `may` has cancelled.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The calling thread, and how to wake it.
@@ -24,12 +28,13 @@ impl Permits<Waiter> {
         Permits::of(AtomicUsize::new(free * 2), Mutex::new(WaitList::new()))
     }
 
-    /// Waits as long as it takes, and never unwinds: lock_api's guards take a lock again while
-    /// they are there to let go of it.
+    /// Waits as long as it takes, and never unwinds, not even if `may` cancels the coroutine: lock_api's
+    /// guards take a lock again while they are there to let go of it. Where that can't be waited for,
+    /// see [`Patience`].
     #[inline]
     pub(super) fn acquire_through(&self, permits: usize) {
         if !self.try_acquire(permits) {
-            persist(|| self.wait(permits, None, true));
+            persist(|| self.wait_through(permits));
         }
     }
 
@@ -37,29 +42,50 @@ impl Permits<Waiter> {
     #[inline]
     pub(super) fn acquire(&self, permits: usize) {
         if !self.try_acquire(permits) {
-            persist(|| self.wait(permits, None, false));
+            persist(|| self.wait(permits, None));
         }
     }
 
     /// As [`acquire`](Permits::acquire), until `deadline`.
     #[inline]
     pub(super) fn acquire_until(&self, permits: usize, deadline: Option<Instant>) -> Waited {
-        if self.try_acquire(permits) { Waited::Ready } else { self.wait(permits, deadline, false) }
+        if self.try_acquire(permits) { Waited::Ready } else { self.wait(permits, deadline) }
     }
 
     #[cold]
-    fn wait(&self, permits: usize, deadline: Option<Instant>, through: bool) -> Waited {
+    fn wait(&self, permits: usize, deadline: Option<Instant>) -> Waited {
         overflow::probe_to_wait(0);
         let (me, waiter) = caller();
+        self.wait_as(waiter, permits, |is_granted| block_until(me.as_deref(), deadline, is_granted))
+    }
+
+    #[cold]
+    fn wait_through(&self, permits: usize) -> Waited {
+        overflow::probe_to_wait(0);
+        match catch_unwind(caller) {
+            Ok((me, waiter)) => self.wait_as(waiter, permits, |is_granted| {
+                block_uninterrupted(me.as_deref(), is_granted)
+            }),
+            // A wait of may's own had taken it away from its worker, and `may` cancelled it on its
+            // way back. It looks by itself.
+            Err(_) => self.wait_as(Waiter::this_os_thread(), permits, |is_granted| {
+                hold_worker(None, is_granted)
+            }),
+        }
+    }
+
+    #[inline]
+    fn wait_as(
+        &self,
+        waiter: Waiter,
+        permits: usize,
+        block: impl FnOnce(&dyn Fn() -> bool) -> Waited,
+    ) -> Waited {
         let Some(ticket) = self.acquire_or_list(permits, waiter) else {
             return Waited::Ready;
         };
         let listed = Listed { from: self, permits, ticket };
-        let is_granted = || self.is_granted(ticket);
-        let waited = match through {
-            true => block_uninterrupted(me.as_deref(), None, is_granted),
-            false => block_until(me.as_deref(), deadline, is_granted),
-        };
+        let waited = block(&|| self.is_granted(ticket));
         std::mem::forget(listed);
         // If it was granted while the time ran out it is the caller's after all.
         if waited == Waited::Ready || !self.withdraw(ticket, Waiter::wake) {
@@ -100,9 +126,10 @@ fn persist(mut wait: impl FnMut() -> Waited) {
     }
 }
 
-/// With a wait that can't fail, in a destructor while a panic unwinds a green thread. What it waits
-/// for may come from another OS thread. If it has to come from a parked green thread of the same
-/// worker it can't: that would be a wait for good, of all that run here.
+/// With a wait that can't fail, in a destructor while a panic unwinds a green thread, or in a
+/// coroutine that `may` has cancelled, which can't be parked any more. What it waits for may come from
+/// another OS thread. If it has to come from a parked green thread of the same worker it can't: that
+/// would be a wait for good, of all that run here.
 #[derive(Default)]
 pub(super) struct Patience {
     end: Option<Instant>,
@@ -123,10 +150,10 @@ impl Patience {
 #[cold]
 fn give_up() -> ! {
     let text = format!(
-        "minihuey: {}: a destructor, run by a panic, has waited {PATIENCE:?} for a lock, a semaphore \
-         or a condition. It holds its worker, for nobody else can run there while a panic unwinds: if \
-         a green thread of this worker has what it waits for, it would wait for good. In destructors \
-         use try_lock, or try_lock_for, try_acquire_for and wait_for, which end after 10 ms then; or \
+        "minihuey: {}: a destructor, run by a panic, or a coroutine that may cancelled, has waited \
+         {PATIENCE:?} for a lock, a semaphore or a condition. It holds its worker, for it can let \
+         nobody else run there: if a green thread of this worker has what it waits for, it would \
+         wait for good. In destructors use try_lock, or try_lock_for, try_acquire_for and wait_for, which end after 10 ms then; or \
          have another task, or an OS thread, do it. The process ends.",
         who()
     );

@@ -199,6 +199,7 @@ impl<T, E> Pool<T, E> {
         let settings = &self.0.settings;
         self.0.drop_aged();
         loop {
+            overflow::probe_to_wait(size_of::<T>());
             let idle = self.0.idle.lock().pop_back();
             let Some(Idle { mut connection, .. }) = idle else { break };
             if settings.is_valid.as_ref().is_none_or(|is_valid| is_valid(&mut connection)) {
