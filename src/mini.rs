@@ -98,9 +98,9 @@ impl MiniHuey {
         Task::fallible(self.engine.clone(), name, f)
     }
 
-    /// Has a closure run again and again, by a crontab or a predicate: see [`Period`](crate::Period). It runs
-    /// while the scheduler does, for the first time at the first moment after the start that the
-    /// period names.
+    /// Has a closure run again and again, by a crontab or a predicate: see
+    /// [`Period`](crate::Period). It runs while the scheduler does, for the first time at the first
+    /// moment after the start that the period names.
     pub fn periodic_task<R: Ending>(
         &self,
         name: &str,
@@ -240,7 +240,8 @@ impl Builder {
         self
     }
 
-    /// How many tasks may wait to run, offloaded ones included; no limit unless set. What is due always gets in.
+    /// How many tasks may wait to run, offloaded ones included; no limit unless set. What is due
+    /// always gets in.
     pub fn backlog(mut self, backlog: usize) -> Builder {
         self.settings.backlog = Some(backlog);
         self

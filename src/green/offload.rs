@@ -78,8 +78,8 @@ where
     // so whichever thread drops the Arc last finds it empty. Until the outcome is there the
     // caller can't go on:
     // - it does not return before `through` does, which looks for it;
-    // - if `may` has cancelled it, it unwinds out of its `yield_now`: `through` then holds the worker,
-    //   in its destructor, until it is there;
+    // - if `may` has cancelled it, it unwinds out of its `yield_now`: `through` then holds the
+    //   worker, in its destructor, until it is there;
     // - its stack can't overflow, which would end it without destructors: `probe_any` has made
     //   sure of more room than parking takes;
     // - a coroutine that is parked is never freed: whoever unparks it has it (see `may`), and the

@@ -76,9 +76,9 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Whether the wait is over. If it is, and the guest then `lingers`, to take back a place that it
-    /// lent, another one is called in its place: what it was called for must not go unused until it
-    /// has that, for it may be another guest who is to give it.
+    /// Whether the wait is over. If it is, and the guest then `lingers`, to take back a place that
+    /// it lent, another one is called in its place: what it was called for must not go unused until
+    /// it has that, for it may be another guest who is to give it.
     fn look(&mut self, is_over: impl Fn(&State) -> bool, lingers: bool) -> bool {
         let mut state = self.pool.state.lock();
         let is_over = is_over(&state);
@@ -465,7 +465,8 @@ impl Pool {
         Ok(())
     }
 
-    /// A runner that was needed can't be had. Gives true if the pool is to be listed with the runtime.
+    /// A runner that was needed can't be had. Gives true if the pool is to be listed with the
+    /// runtime.
     fn starve(&self, state: &mut State) -> bool {
         // ORDERING: Relaxed, a hint for `lend`, which acts on it under the lock.
         self.starved.store(true, Ordering::Relaxed);

@@ -48,8 +48,8 @@ impl Waiter {
     }
 }
 
-/// How long a wait may hold a worker where it can't yield: while a panic unwinds, or after `may` has
-/// cancelled the coroutine.
+/// How long a wait may hold a worker where it can't yield: while a panic unwinds, or after `may`
+/// has cancelled the coroutine.
 const HOLDING_WAIT: Duration = Duration::from_millis(10);
 
 /// Blocks the calling thread, `me` if it is green, until `done` says so or `deadline` passes.
@@ -66,8 +66,8 @@ pub(crate) fn block_until(
     block_or_interrupted(me, deadline, done).or_unwind()
 }
 
-/// As [`block_until`], but gives [`Waited::Interrupted`] instead of unwinding. It unwinds all the same
-/// if `may` cancels the coroutine, as it can those that the program made by may's own means.
+/// As [`block_until`], but gives [`Waited::Interrupted`] instead of unwinding. It unwinds all the
+/// same if `may` cancels the coroutine, as it can those that the program made by may's own means.
 #[inline]
 pub(crate) fn block_or_interrupted(
     me: Option<&Green>,
@@ -89,7 +89,8 @@ pub(crate) fn block_or_interrupted(
 }
 
 /// For waits that must end before anything else can: a task that has been ended waits on. Never
-/// unwinds: where a green thread can't let others run it gives [`Waited::Impossible`] after a moment.
+/// unwinds: where a green thread can't let others run it gives [`Waited::Impossible`] after a
+/// moment.
 pub(crate) fn block_uninterrupted(me: Option<&Green>, mut done: impl FnMut() -> bool) -> Waited {
     let Some(green) = me else {
         return block_thread_until(None, done);

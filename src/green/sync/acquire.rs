@@ -12,8 +12,8 @@ use super::super::{
 use super::permits::Permits;
 use super::wait_list::{Ticket, WaitList};
 
-/// How long a wait that can't fail may hold a worker: in a destructor while a panic unwinds, or in a
-/// coroutine that `may` has cancelled.
+/// How long a wait that can't fail may hold a worker: in a destructor while a panic unwinds, or in
+/// a coroutine that `may` has cancelled.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The calling thread, and how to wake it.
@@ -28,9 +28,9 @@ impl Permits<Waiter> {
         Permits::of(AtomicUsize::new(free * 2), Mutex::new(WaitList::new()))
     }
 
-    /// Waits as long as it takes, and never unwinds, not even if `may` cancels the coroutine: lock_api's
-    /// guards take a lock again while they are there to let go of it. Where that can't be waited for,
-    /// see [`Patience`].
+    /// Waits as long as it takes, and never unwinds, not even if `may` cancels the coroutine:
+    /// lock_api's guards take a lock again while they are there to let go of it. Where that can't
+    /// be waited for, see [`Patience`].
     #[inline]
     pub(super) fn acquire_through(&self, permits: usize) {
         if !self.try_acquire(permits) {
@@ -127,9 +127,9 @@ fn persist(mut wait: impl FnMut() -> Waited) {
 }
 
 /// With a wait that can't fail, in a destructor while a panic unwinds a green thread, or in a
-/// coroutine that `may` has cancelled, which can't be parked any more. What it waits for may come from
-/// another OS thread. If it has to come from a parked green thread of the same worker it can't: that
-/// would be a wait for good, of all that run here.
+/// coroutine that `may` has cancelled, which can't be parked any more. What it waits for may come
+/// from another OS thread. If it has to come from a parked green thread of the same worker it
+/// can't: that would be a wait for good, of all that run here.
 #[derive(Default)]
 pub(super) struct Patience {
     end: Option<Instant>,
@@ -150,11 +150,12 @@ impl Patience {
 #[cold]
 fn give_up() -> ! {
     let text = format!(
-        "minihuey: {}: a destructor, run by a panic, or a coroutine that may cancelled, has waited \
-         {PATIENCE:?} for a lock, a semaphore or a condition. It holds its worker, for it can let \
-         nobody else run there: if a green thread of this worker has what it waits for, it would \
-         wait for good. In destructors use try_lock, or try_lock_for, try_acquire_for and wait_for, which end after 10 ms then; or \
-         have another task, or an OS thread, do it. The process ends.",
+        "minihuey: {}: a destructor, run by a panic, or a coroutine that `may` cancelled, has \
+         waited {PATIENCE:?} for a lock, a semaphore or a condition. It holds its worker, for it can \
+         let nobody else run there: if a green thread of this worker has what it waits for, it would \
+         wait for good. In destructors use try_lock, or try_lock_for, try_acquire_for and \
+         wait_for, which end after 10 ms then; or have another task, or an OS thread, do it. The \
+         process ends.",
         who()
     );
     panics::contain(|| log::error!("{text}"));

@@ -33,8 +33,8 @@ pub struct RawMutex(Permits<Waiter>);
 /// which waits for 10 ms at the most then; or leave the work to another task, to which a
 /// [`channel`](super::channel) that is not full takes it without a wait.
 ///
-/// The same holds for `lock` in a coroutine that the program made and cancelled by `may`'s own means,
-/// which no longer lets it wait.
+/// The same holds for `lock` in a coroutine that the program made and cancelled by `may`'s own
+/// means, which no longer lets it wait.
 ///
 /// ```
 /// use minihuey::{green, sync::Mutex};
