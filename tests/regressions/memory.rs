@@ -55,8 +55,6 @@ fn refuse<T>(act: impl FnOnce() -> T) -> T {
     limit_memory(LITTLE);
     let acted = act();
     told.recv_timeout(LIMIT).unwrap();
-    // It is tried again, and may be refused again.
-    told.recv_timeout(LIMIT).unwrap();
     limit_memory(None);
     drop(warm);
     acted
