@@ -174,11 +174,12 @@
 //!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
 //!                   blocking · guard · overflow · active · overflowed · panics · lock, on word and
 //!                   futex, and what they run: job · shared · arena · backlog · roster · pool ·
-//!                   runner · lending · lobby · wait_list · interrupt · poller · watches;
+//!                   runner · lending · visit · lobby · wait_list · interrupt · poller ·
+//!                   watches;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
-//!                   on OS threads: offload · threads · crew · lane · watchdog · desk · doze ·
-//!                   watch · activity; each waits for a bell
+//!                   on OS threads: offload · threads · crew · lane · lane_run · watchdog ·
+//!                   desk · doze · watch · activity; each waits for a bell
 //!     crontab/      matching and searching, zones, summer time
 //!  0  error         every public error             clock      now, as a value
 //! ```

@@ -1,26 +1,23 @@
 //! One backlog, the runners that it is fed to, at most `limit` jobs at a moment, and the books. A
 //! job runs in a green thread of its own: if it blocks, another runner goes on. Jobs that are
-//! declared to be offloaded run on OS threads, from a lane of their own, in the same books.
+//! declared to be offloaded run on OS threads, from a lane of their own (see `lane_run`), in the same
+//! books.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::backlog::{Backlog, Help};
 use super::bell::Bell;
-use super::job::{Dead, End, JobRef, Ran, drop_if_unwanted};
-use super::lane::{Demand, Lane, Taken};
-use super::lending::lend_to_any;
-use super::lobby::{Guest, Lobby};
+use super::job::{Dead, End, JobRef, Ran};
+use super::lane::Lane;
+use super::lobby::Lobby;
 use super::lock::{Mutex, MutexGuard};
-use super::offload::{Errand, Offloaded, as_errand, errand};
+use super::offload::{Errand, errand};
 use super::roster::Roster;
 use super::runner::Member;
 use super::thread::Green;
-use super::{Runtime, Waited, Waiter, block_or_interrupted, hub, overflow, panics};
-use crate::error::Reason;
+use super::{Runtime, Waiter, hub, overflow, panics};
 
 pub(crate) struct Pool {
     pub(super) id: u32,
@@ -43,7 +40,7 @@ pub(super) struct State {
     /// What each runner, or run of the lane, runs.
     pub(super) roster: Roster<JobRef, Arc<Green>>,
     /// How many of the roster's numbers are the lane's.
-    offloaded: usize,
+    pub(super) offloaded: usize,
     pub(super) books: Books,
     pub(super) closed: bool,
     /// It is listed with the runtime, to be looked at when there may be runners again.
@@ -54,7 +51,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.books.begun == 0 && self.books.waiting == 0
     }
 
@@ -63,42 +60,6 @@ impl State {
     fn greet_idle(&mut self, chores: &mut SomeChores) {
         if self.is_idle() {
             wake_later(chores, self.for_idle.call_all());
-        }
-    }
-}
-
-/// One who waits in a lobby of the pool's, and leaves it if the wait ends otherwise than well: by
-/// unwinding, too, as it does if `may` cancels the coroutine.
-struct Visit<'a> {
-    pool: &'a Pool,
-    lobby: fn(&mut State) -> &mut Lobby<Waiter>,
-    guest: Guest,
-}
-
-impl Visit<'_> {
-    /// Whether the wait is over. If it is, and the guest then `lingers`, to take back a place that
-    /// it lent, another one is called in its place: what it was called for must not go unused until
-    /// it has that, for it may be another guest who is to give it.
-    fn look(&mut self, is_over: impl Fn(&State) -> bool, lingers: bool) -> bool {
-        let mut state = self.pool.state.lock();
-        let is_over = is_over(&state);
-        let lobby = (self.lobby)(&mut state);
-        lobby.look(&mut self.guest, is_over, Waiter::current);
-        let next = if is_over && lingers { lobby.call() } else { None };
-        drop(state);
-        if let Some(next) = next {
-            next.wake();
-        }
-        is_over
-    }
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        let guest = std::mem::take(&mut self.guest);
-        let next = (self.lobby)(&mut self.pool.state.lock()).leave(guest);
-        if let Some(next) = next {
-            next.wake();
         }
     }
 }
@@ -148,8 +109,8 @@ pub(super) struct Chores {
     call: Vec<Arc<Green>>,
     call_soon: Vec<Arc<Green>>,
     spawn: Vec<(usize, usize)>,
-    ring: Vec<Arc<Bell>>,
-    lane_runs: usize,
+    pub(super) ring: Vec<Arc<Bell>>,
+    pub(super) lane_runs: usize,
 }
 
 impl Chores {
@@ -300,40 +261,6 @@ impl Pool {
         }
         self.note(state);
         chores
-    }
-
-    /// Blocks until fewer than `limit` jobs wait, lending the caller's place, if it has one.
-    pub(crate) fn wait_for_room(&self, limit: usize) -> Waited {
-        let has_room = |state: &State| state.books.waiting < limit || state.closed;
-        self.wait(|state| &mut state.for_room, None, has_room)
-    }
-
-    /// Blocks until nothing waits or runs. A caller who runs here would wait for itself: see
-    /// [`Pool::runs_caller`].
-    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> Waited {
-        self.wait(|state| &mut state.for_idle, deadline, State::is_idle)
-    }
-
-    fn wait(
-        &self,
-        lobby: fn(&mut State) -> &mut Lobby<Waiter>,
-        deadline: Option<Instant>,
-        is_over: impl Fn(&State) -> bool,
-    ) -> Waited {
-        let me = Green::current();
-        let place = lend_to_any(me.as_ref());
-        let mut visit = Visit { pool: self, lobby, guest: Guest::default() };
-        let waited =
-            block_or_interrupted(me.as_deref(), deadline, || visit.look(&is_over, place.is_some()));
-        if waited == Waited::Ready {
-            std::mem::forget(visit);
-        } else {
-            drop(visit);
-        }
-        if let Some(place) = place {
-            place.reclaim();
-        }
-        waited.or_unwind()
     }
 
     /// True inside a job of this pool.
@@ -507,7 +434,7 @@ impl Pool {
                 dismissed: AtomicBool::new(false),
                 inline: Mutex::new(Vec::new()),
             };
-            Green::adopt(hub, Some(member), stack_bottom).run_jobs(None)
+            Green::adopt(hub, Some(member), None, stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
             panics::contain(|| {
@@ -541,148 +468,6 @@ impl Pool {
             state.greet_idle(chores);
         }
         state.roster.end(number)
-    }
-
-    #[cold]
-    fn push_to_lane(&self, state: &mut State, job: JobRef, chores: &mut SomeChores) {
-        state.lane.push(job);
-        self.staff_lane(state, chores);
-    }
-
-    /// Notes as chores the runs and calls that the lane asks for, and refreshes its hint.
-    pub(super) fn staff_lane(&self, state: &mut State, chores: &mut SomeChores) {
-        // ORDERING: Relaxed, as in `note`.
-        self.lane_has_choice.store(state.lane.has_choice(), Ordering::Relaxed);
-        loop {
-            match state.lane.demand() {
-                Demand::None => return,
-                Demand::Run => chores.get_or_insert_default().lane_runs += 1,
-                Demand::Call(returning) => chores.get_or_insert_default().ring.push(returning),
-            }
-        }
-    }
-
-    fn start_lane_run(self: &Arc<Pool>) {
-        let pool = self.clone();
-        if self.runtime.threads.submit(Box::new(move || pool.run_from_lane())).is_err() {
-            self.refuse_lane();
-        }
-    }
-
-    /// The lane's next job, entered as running, with the number it has; and what is to be let go
-    /// of without the lock. None if there is none: then its place is given back.
-    fn take_from_lane(
-        &self,
-        state: &mut State,
-        chores: &mut SomeChores,
-    ) -> (Option<(JobRef, usize)>, Vec<JobRef>) {
-        let mut stale = Vec::new();
-        loop {
-            match state.lane.take() {
-                Taken::Stale(job) => stale.push(job),
-                Taken::Nothing => return (None, stale),
-                Taken::Job(job) => {
-                    let number = state.roster.number();
-                    state.offloaded += 1;
-                    state.roster.begin(number, job.clone());
-                    state.books.waiting -= 1;
-                    state.books.begun += 1;
-                    if !state.for_room.is_empty() {
-                        wake_later(chores, state.for_room.call());
-                    }
-                    return (Some((job, number)), stale);
-                }
-            }
-        }
-    }
-
-    /// Runs one job of the lane, on an OS thread. Only one: those of others wait, too.
-    fn run_from_lane(self: Arc<Pool>) {
-        let mut state = self.state.lock();
-        let mut chores = None;
-        let (job, stale) = self.take_from_lane(&mut state, &mut chores);
-        self.staff_lane(&mut state, &mut chores);
-        drop(state);
-        panics::contain(|| drop(stale));
-        if let Some(chores) = chores {
-            chores.run(&self);
-        }
-        let Some((job, number)) = job else { return };
-        let task = Offloaded { pool: self.clone(), has_place: Cell::new(true) };
-        let errand = Rc::new(Errand::Task(task));
-        let ran = as_errand(errand.clone(), || {
-            let ran = job.run();
-            // SAFETY: it has two owners of ours, `job` and the roster's.
-            unsafe { drop_if_unwanted(&*job, 2) };
-            ran
-        });
-        let Errand::Task(task) = &*errand else { return };
-        let mut chores = None;
-        let mut state = self.state.lock();
-        let done = self.settle_offloaded(&mut state, number, ran, &mut chores);
-        if task.has_place.get() {
-            state.lane.give_place();
-        }
-        self.staff_lane(&mut state, &mut chores);
-        drop(state);
-        if let Some(chores) = chores {
-            chores.run(&self);
-        }
-        // Last, for their destructors are foreign code.
-        panics::contain(|| drop((job, done)));
-    }
-
-    fn settle_offloaded(
-        &self,
-        state: &mut State,
-        number: usize,
-        ran: Ran,
-        chores: &mut SomeChores,
-    ) -> Option<JobRef> {
-        state.roster.free(number);
-        state.offloaded -= 1;
-        self.settle(state, number, ran, chores)
-    }
-
-    /// There is no thread for a run that was asked for, and no other one that might do it later:
-    /// all jobs that wait are refused.
-    #[cold]
-    fn refuse_lane(self: &Arc<Pool>) {
-        const WHY: &str = "it is to run on an OS thread, and the system refuses even one";
-        let mut again = true;
-        while again {
-            let mut chores = None;
-            let mut state = self.state.lock();
-            let (job, stale) = self.take_from_lane(&mut state, &mut chores);
-            drop(state);
-            panics::contain(|| drop(stale));
-            again = job.is_some();
-            if let Some((job, number)) = job {
-                panics::contain(|| {
-                    log::error!("task {} #{} was not taken on: {WHY}", job.meta().name, job.id());
-                });
-                job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
-                // Somebody may have ended it otherwise.
-                let ran = job.abandoned().unwrap_or(Ran::ShutDown);
-                let mut state = self.state.lock();
-                self.settle_offloaded(&mut state, number, ran, &mut chores);
-                state.lane.give_place();
-                again = loop {
-                    match state.lane.demand() {
-                        Demand::None => break false,
-                        Demand::Run => break true,
-                        Demand::Call(returning) => {
-                            chores.get_or_insert_default().ring.push(returning);
-                        }
-                    }
-                };
-                drop(state);
-                panics::contain(|| drop(job));
-            }
-            if let Some(chores) = chores {
-                chores.run(self);
-            }
-        }
     }
 
     /// The stack of `runner` overflowed: nothing of it will run again.

@@ -192,7 +192,7 @@ impl Green {
         let first = member.pool.state.lock().roster.job(member.number).cloned();
         let heir = member.inherit();
         let spawned = member.pool.runtime.spawn_successor(size, move |hub, stack| {
-            Green::adopt(hub, Some(heir), stack).run_jobs(first)
+            Green::adopt(hub, Some(heir), None, stack).run_jobs(first)
         });
         let Err(why) = spawned else { return true };
         let why = format!("no stack of {size} bytes can be had: {why}");

@@ -439,7 +439,7 @@ impl Runtime {
         // The few services of the library know no limit.
         self.quota.add();
         self.spawn_reserved(move |hub, stack| {
-            let green = super::Green::adopt_service(hub, service, stack);
+            let green = super::Green::adopt(hub, None, service, stack);
             overflow::enter(&green);
             panics::contain(body);
             Left::Nobody

@@ -69,23 +69,6 @@ impl Green {
     pub(super) fn adopt(
         hub: &'static Hub,
         member: Option<Member>,
-        stack: (usize, usize),
-    ) -> Arc<Green> {
-        Green::adopt_with(hub, member, None, stack)
-    }
-
-    /// As `adopt`, in one that serves the library.
-    pub(super) fn adopt_service(
-        hub: &'static Hub,
-        service: Option<Service>,
-        stack: (usize, usize),
-    ) -> Arc<Green> {
-        Green::adopt_with(hub, None, service, stack)
-    }
-
-    fn adopt_with(
-        hub: &'static Hub,
-        member: Option<Member>,
         service: Option<Service>,
         (stack_bottom, stack_size): (usize, usize),
     ) -> Arc<Green> {
@@ -164,7 +147,7 @@ impl Green {
         }
         let known =
             CURRENT.with(|current| current.borrow().as_ref().map(|(_, green)| green.clone()));
-        let green = known.unwrap_or_else(|| Green::adopt(hub, None, (0, 0)));
+        let green = known.unwrap_or_else(|| Green::adopt(hub, None, None, (0, 0)));
         // Whoever woke it by may's own means may have taken it to another worker.
         if !std::ptr::eq(green.hub, hub) && !std::thread::panicking() {
             green.hub.come_home(&green.coroutine);

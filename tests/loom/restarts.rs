@@ -94,20 +94,25 @@ impl Scheduler {
     }
 }
 
+/// Two come due, from two threads.
+fn assert_all_is_taken(scheduler: &Arc<Scheduler>, looping: thread::JoinHandle<()>) {
+    let other = thread::spawn({
+        let scheduler = scheduler.clone();
+        move || scheduler.insert()
+    });
+    scheduler.insert();
+    scheduler.all_taken.wait();
+    scheduler.stop();
+    looping.join().unwrap();
+    other.join().unwrap();
+}
+
 #[test]
 fn what_is_due_is_taken_whenever_it_comes() {
     bounded_model(|| {
         let scheduler = Scheduler::new(2);
         let looping = Scheduler::start(&scheduler);
-        let other = thread::spawn({
-            let scheduler = scheduler.clone();
-            move || scheduler.insert()
-        });
-        scheduler.insert();
-        scheduler.all_taken.wait();
-        scheduler.stop();
-        looping.join().unwrap();
-        other.join().unwrap();
+        assert_all_is_taken(&scheduler, looping);
     });
 }
 
@@ -131,14 +136,6 @@ fn a_loop_that_is_lost_amid_a_look_is_gone_on_with() {
     bounded_model(|| {
         let scheduler = Scheduler::new(2);
         let looping = Scheduler::start_badly(&scheduler);
-        let other = thread::spawn({
-            let scheduler = scheduler.clone();
-            move || scheduler.insert()
-        });
-        scheduler.insert();
-        scheduler.all_taken.wait();
-        scheduler.stop();
-        looping.join().unwrap();
-        other.join().unwrap();
+        assert_all_is_taken(&scheduler, looping);
     });
 }

@@ -69,15 +69,18 @@ fn a_start_amid_a_shutdown_leaves_no_scheduler_running() {
     }
 }
 
-/// UTC, which may hold whoever asks it.
+/// UTC, which may hold whoever asks it, or, if it is deep, have it outgrow its stack.
 #[derive(Debug, Clone, Copy)]
-struct Held;
+struct Foreign<const DEEP: bool>;
 
-impl TimeZone for Held {
+const HELD: Foreign<false> = Foreign;
+const DEEP: Foreign<true> = Foreign;
+
+impl<const DEEP: bool> TimeZone for Foreign<DEEP> {
     type Offset = FixedOffset;
 
-    fn from_offset(_: &FixedOffset) -> Held {
-        Held
+    fn from_offset(_: &FixedOffset) -> Foreign<DEEP> {
+        Foreign
     }
 
     fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
@@ -93,7 +96,11 @@ impl TimeZone for Held {
     }
 
     fn offset_from_utc_datetime(&self, _: &NaiveDateTime) -> FixedOffset {
-        STOP.pass();
+        if DEEP {
+            dive()
+        } else {
+            STOP.pass()
+        }
         Utc.fix()
     }
 }
@@ -108,7 +115,7 @@ fn a_loop_that_was_stopped_amid_a_look_changes_nothing_for_the_next_one() {
         let huey = MiniHuey::builder("restarted").clock(&clock).build();
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = runs.clone();
-        let every_minute = crontab!("* * * * *").in_zone(Held);
+        let every_minute = crontab!("* * * * *").in_zone(HELD);
         huey.periodic_task("counts", every_minute, move || {
             counted.fetch_add(1, Ordering::SeqCst);
         });
@@ -201,39 +208,15 @@ fn a_predicate_that_overflows_its_stack_ends_neither_the_scheduler_nor_other_row
     huey.stop().unwrap();
 }
 
-/// UTC, until it has no end.
-#[derive(Debug, Clone, Copy)]
-struct Deep;
-
-static HAS_NO_END: AtomicBool = AtomicBool::new(false);
-
-impl TimeZone for Deep {
-    type Offset = FixedOffset;
-
-    fn from_offset(_: &FixedOffset) -> Deep {
-        Deep
-    }
-
-    fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
-        MappedLocalTime::Single(Utc.fix())
-    }
-
-    fn offset_from_local_datetime(&self, _: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
-        MappedLocalTime::Single(Utc.fix())
-    }
-
-    fn offset_from_utc_date(&self, _: &NaiveDate) -> FixedOffset {
-        Utc.fix()
-    }
-
-    fn offset_from_utc_datetime(&self, _: &NaiveDateTime) -> FixedOffset {
-        if HAS_NO_END.load(Ordering::SeqCst) {
-            DEEP_CALLS.fetch_add(1, Ordering::SeqCst);
-            endless(0);
-        }
-        Utc.fix()
+/// What the zone `DEEP` does when it is asked, from a certain moment on.
+fn dive() {
+    if HAS_NO_END.load(Ordering::SeqCst) {
+        DEEP_CALLS.fetch_add(1, Ordering::SeqCst);
+        endless(0);
     }
 }
+
+static HAS_NO_END: AtomicBool = AtomicBool::new(false);
 
 static DEEP_CALLS: AtomicUsize = AtomicUsize::new(0);
 
@@ -241,7 +224,7 @@ static DEEP_CALLS: AtomicUsize = AtomicUsize::new(0);
 fn a_time_zone_that_overflows_its_stack_is_asked_no_more_and_the_scheduler_goes_on() {
     let clock = ManualClock::at(utc("2026-01-01T12:00:30Z"));
     let huey = MiniHuey::builder("deep").clock(&clock).build();
-    huey.periodic_task("bad", crontab!("* * * * *").in_zone(Deep), || ());
+    huey.periodic_task("bad", crontab!("* * * * *").in_zone(DEEP), || ());
     let (ran, runs) = mpsc::channel();
     huey.periodic_task("good", crontab!("* * * * *").in_zone(Utc), move || ran.send(()).unwrap());
     huey.start().unwrap();
@@ -261,7 +244,7 @@ fn a_start_that_overflows_its_stack_in_a_time_zone_has_started_nothing() {
     // Its own process: another test sets the switch, too.
     child::run(NAME, || {
         let huey = MiniHuey::new("deep");
-        huey.periodic_task("bad", crontab!("* * * * *").in_zone(Deep), || ());
+        huey.periodic_task("bad", crontab!("* * * * *").in_zone(DEEP), || ());
         let inner = huey.clone();
         let start = MiniHuey::new("starts").task("start", move || inner.start().unwrap());
         HAS_NO_END.store(true, Ordering::SeqCst);
