@@ -88,7 +88,12 @@ fn a_value_whose_destructor_panics_harms_nobody() {
     }
     let huey = MiniHuey::builder("bombs").pool_size(1).build();
     let make = huey.task("make", || Bomb);
+    // The result goes before the value is there: else the bomb would go off here.
+    let (hold, gate, _) = hold(&huey);
+    let held = hold.call(());
     drop(make.call(()));
+    gate.open();
+    held.get().unwrap();
     assert_whole(&huey, "bomb");
     let argument = huey.task("argument", |_bomb: Bomb| ());
     assert!(matches!(argument.call((Bomb,)).get(), Err(TaskError::Panicked(_))));

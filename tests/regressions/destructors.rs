@@ -5,12 +5,35 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use minihuey::sync::channel::{Receiver, Sender, unbounded};
-use minihuey::{MiniHuey, TaskError, green};
+use minihuey::{MiniHuey, Task, TaskError, green};
 
 use crate::support::{LIMIT, endless, until};
 
 /// Its destructor outgrows the stack.
 struct Deep;
+
+/// A task whose value nobody collects. It waits until its result is gone: else the value might be
+/// there before that, and be its caller's to drop.
+struct Uncollected<T: 'static> {
+    task: Task<(), T>,
+    is_gone: Sender<()>,
+}
+
+impl<T: Send + 'static> Uncollected<T> {
+    fn new(huey: &MiniHuey, make: impl Fn() -> T + Send + Sync + 'static) -> Uncollected<T> {
+        let (is_gone, gone): (Sender<()>, Receiver<()>) = unbounded();
+        let task = huey.task("uncollected", move || {
+            gone.recv_timeout(LIMIT).unwrap();
+            make()
+        });
+        Uncollected { task, is_gone }
+    }
+
+    fn call(&self) {
+        drop(self.task.call(()));
+        self.is_gone.send(()).unwrap();
+    }
+}
 
 impl Drop for Deep {
     fn drop(&mut self) {
@@ -30,9 +53,9 @@ impl Drop for Waits {
 #[test]
 fn a_value_that_nobody_collects_and_that_outgrows_its_stack_fails_its_task_alone() {
     let huey = MiniHuey::new("deep");
-    let deep = huey.task("deep", || Deep);
+    let deep = Uncollected::new(&huey, || Deep);
     let small = huey.task("small", || 7);
-    drop(deep.call(()));
+    deep.call();
     huey.join(LIMIT).unwrap();
     assert_eq!(huey.stats().failed, 1);
     for _ in 0..4 {
@@ -41,7 +64,7 @@ fn a_value_that_nobody_collects_and_that_outgrows_its_stack_fails_its_task_alone
 
     // With another one right behind it.
     let both = huey.task("both", move || {
-        drop(deep.call(()));
+        deep.call();
         small.call(())
     });
     let mut behind = both.call(()).get_timeout(LIMIT).unwrap();
@@ -53,9 +76,9 @@ fn a_value_that_nobody_collects_and_that_outgrows_its_stack_fails_its_task_alone
 #[test]
 fn a_runner_whose_last_value_outgrew_its_stack_leaves_its_number_once() {
     let huey = MiniHuey::new("numbers");
-    let deep = huey.task("deep", || Deep);
+    let deep = Uncollected::new(&huey, || Deep);
     // A runner with a stack of that size ends after it.
-    let large = huey.task("large", move || drop(deep.call(()))).stack_size(1 << 20);
+    let large = huey.task("large", move || deep.call()).stack_size(1 << 20);
     large.call(()).get_timeout(LIMIT).unwrap();
     huey.join(LIMIT).unwrap();
     let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600)));
@@ -69,11 +92,13 @@ fn a_runner_whose_last_value_outgrew_its_stack_leaves_its_number_once() {
 fn wait_for_the_next_one(offloaded: bool) {
     let huey = MiniHuey::builder("waits").pool_size(2).offload_size(2).build();
     let (tell, told): (Sender<()>, Receiver<()>) = unbounded();
-    let waits = huey.task("waits", move || Waits(told.clone()));
-    let next = huey.task("next", move || tell.send(()).unwrap());
-    let (waits, next) = if offloaded { (waits.offload(), next.offload()) } else { (waits, next) };
+    let mut waits = Uncollected::new(&huey, move || Waits(told.clone()));
+    let mut next = huey.task("next", move || tell.send(()).unwrap());
+    if offloaded {
+        (waits.task, next) = (waits.task.offload(), next.offload());
+    }
     let both = huey.task("both", move || {
-        drop(waits.call(()));
+        waits.call();
         next.call(())
     });
     let mut next = both.call(()).get_timeout(LIMIT).unwrap();
