@@ -83,7 +83,7 @@ fn new_folder() -> PathBuf {
 fn who_did_better_is_named_and_who_could_not_has_the_reason() {
     let text = report::in_full(&made_up());
     assert!(text.contains("| hare | 100 ns (50 ns–200 ns) × 0.5"), "{text}");
-    assert!(text.contains("Better than minihuey here: batch: hare (× 0.5)."), "{text}");
+    assert!(text.contains("Better than minihuey here:\n\n- batch: hare (× 0.5)\n"), "{text}");
     assert!(text.contains("| stone | n/a <sup>"), "{text}");
     assert!(text.contains("it has no hands"), "{text}");
     assert!(text.contains("of 5 tasks"), "{text}");

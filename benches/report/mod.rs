@@ -278,7 +278,7 @@ impl Figure {
 
 /// Who did better than we, in which column and by how much.
 fn verdict(results: &Results, table: &Table) -> String {
-    let mut parts = Vec::new();
+    let mut lines = String::new();
     for column in table.columns {
         let mut better: Vec<(f64, &str)> = Vec::new();
         for (peer, name) in results.contenders(table) {
@@ -298,13 +298,13 @@ fn verdict(results: &Results, table: &Table) -> String {
                 .iter()
                 .map(|(ratio, name)| format!("{name} (× {})", short(*ratio)))
                 .collect();
-            parts.push(format!("{}: {}", column.head, names.join(", ")));
+            let _ = write!(lines, "\n- {}: {}", column.head, names.join("; "));
         }
     }
-    if parts.is_empty() {
+    if lines.is_empty() {
         return "Better than minihuey here: nobody.".to_owned();
     }
-    format!("Better than minihuey here: {}.", parts.join("; "))
+    format!("Better than minihuey here:\n{lines}")
 }
 
 /// All pictures.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::{get, in_green, start};
 
-/// A hundred at once, each `millis` long: one after another they would take a hundred times that.
+/// A hundred at once, each `millis` long: one after another they would take a hundred times that,
+/// however fast the machine is.
 fn sleeps_together(millis: u64, sleep: fn()) {
     let begun = Instant::now();
     let naps: Vec<_> = (0..100)
@@ -19,7 +20,7 @@ fn sleeps_together(millis: u64, sleep: fn()) {
     for nap in naps {
         assert!(get(nap) >= Duration::from_millis(millis));
     }
-    assert!(begun.elapsed() < Duration::from_millis(millis * 50));
+    assert!(begun.elapsed() < Duration::from_millis(millis * 100));
 }
 
 #[test]

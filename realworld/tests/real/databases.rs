@@ -18,8 +18,6 @@ fn two_hundred_tasks_wait_for_redis_at_once() {
         connection.blpop::<_, Option<(String, String)>>(format!("empty-{number}"), 1.0)
     });
     run.assert_together(200 * Duration::from_secs(1));
-    // Here nobody computes: the worker is free for a second.
-    assert!(run.beats >= 10, "{} beats", run.beats);
     assert_eq!(run.values, vec![None; 200]);
 }
 

