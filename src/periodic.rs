@@ -95,10 +95,13 @@ pub(crate) struct Row {
 
 #[derive(Default)]
 struct Course {
-    /// The next time that the crontab names, or to ask the predicate. None while a look is at it, so
-    /// that one that never comes back, because the time zone overflows its stack, is not repeated.
+    /// It counts from this moment on; the next look finds out what comes first after it.
+    since: Option<DateTime<Utc>>,
+    /// The next time that the crontab names, or to ask the predicate. None while a look is at it, as
+    /// is `since`: so one that never comes back, because the time zone overflows its stack, is not
+    /// repeated.
     next: Option<DateTime<Utc>>,
-    /// How often `next` was set anew: a look that began before says nothing about it.
+    /// How often `since` was set: a look that began before says nothing about what comes next.
     starts: u64,
     /// Whether the run that began last has ended.
     last_run: Option<Arc<AtomicBool>>,
@@ -145,21 +148,18 @@ impl Row {
         self.meta.name
     }
 
-    /// Forgets what was missed: the next firing is the first one after `now`.
+    /// Forgets what was missed: the next firing is the first one after `now`, whatever a look that
+    /// began before finds.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {
-        self.set_next(self.next_after(now));
-    }
-
-    /// Has it fire at `next`, whatever a look that began before finds.
-    pub(crate) fn set_next(&self, next: Option<DateTime<Utc>>) {
         let mut course = self.course.lock();
-        course.next = next;
+        course.since = Some(now);
+        course.next = None;
         course.starts += 1;
     }
 
     /// The first firing after `time`. None, and a line in the log, if the crontab's time zone panics: it
     /// is foreign code.
-    pub(crate) fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         panics::catch(self.meta.name, || self.period.when.next_after(time)).unwrap_or_else(
             |panic| {
                 panics::contain(|| {
@@ -170,7 +170,7 @@ impl Row {
         )
     }
 
-    /// When to look again.
+    /// When to look again, if a look has found that out.
     pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
         self.course.lock().next
     }
@@ -179,14 +179,17 @@ impl Row {
     /// others were missed, because the machine slept, its clock was set, or the hub was held.
     pub(crate) fn look(&self, now: DateTime<Utc>) -> Look {
         let mut look = Look::default();
-        let (mut next, starts) = {
+        let (since, mut next, starts) = {
             let mut course = self.course.lock();
-            if course.next.is_none_or(|due| due > now) {
+            if course.since.is_none() && course.next.is_none_or(|due| due > now) {
                 return look;
             }
-            (course.next.take(), course.starts)
+            (course.since.take(), course.next.take(), course.starts)
         };
         // Not under the lock: a time zone is foreign code.
+        if let Some(since) = since {
+            next = self.next_after(since);
+        }
         while let Some(due) = next
             && due <= now
         {

@@ -98,17 +98,13 @@ impl Scheduler {
         let now = shared.clock.wall();
         // The first look at declarations, here: what is declared already counts from this moment on.
         shared.adopt(&mut Some(&source));
-        // Time zones are asked before it counts as started: they are foreign code, and may never come
-        // back if they overflow the stack.
-        let rows = shared.state.lock().rows.clone();
-        let starts: Vec<_> = rows.into_iter().map(|row| (row.next_after(now), row)).collect();
         let this_loop = {
             let mut state = shared.state.lock();
             let this_loop = state.loops.start().ok_or(WrongState)?;
             state.last_wall = Some(now);
+            state.rows.iter().for_each(|row| row.start_from(now));
             this_loop
         };
-        starts.into_iter().for_each(|(next, row)| row.set_next(next));
         let watched = Arc::downgrade(&shared);
         let on_turn: Arc<dyn Fn() + Send + Sync> = Arc::new(move || notify(&watched));
         shared.clock.watch(Arc::downgrade(&on_turn));

@@ -55,10 +55,10 @@ fn value<T: Send + 'static>(mut result: TaskResult<T>) -> T {
 }
 
 /// Tasks that sleep until `go`.
-fn sleepers(huey: &MiniHuey, count: u64) -> (Vec<TaskResult<u64>>, Arc<AtomicBool>) {
+fn sleepers(huey: &MiniHuey, name: &str, count: u64) -> (Vec<TaskResult<u64>>, Arc<AtomicBool>) {
     let go = Arc::new(AtomicBool::new(false));
     let may_go = go.clone();
-    let sleeper = huey.task("sleeper", move |n: u64| {
+    let sleeper = huey.task(name, move |n: u64| {
         while !may_go.load(SeqCst) {
             green::sleep(Duration::from_millis(20));
         }
@@ -85,9 +85,20 @@ fn wait_until_no_more_begin(huey: &MiniHuey) -> usize {
 /// looked how many there are.
 fn mappings() {
     const TASKS: u64 = 5_000;
+    const KEPT: u64 = 10;
     let huey = MiniHuey::new("mappings");
     huey.start().expect("it is started once");
     assert_normal(&huey, "before");
+    // So many have their stacks then, and keep them, but for those that are larger than usual; who
+    // comes later gets none.
+    let (first, go) = sleepers(&huey, "kept", KEPT);
+    while huey.stats().running < first.len() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    go.store(true, SeqCst);
+    for result in first {
+        value(result);
+    }
     let keeps_the_heap_large = large_heap();
     let most: usize = read("/proc/sys/vm/max_map_count").trim().parse().expect("a number");
     // One that may be written beside one that may not: else the kernel makes one of them.
@@ -98,7 +109,7 @@ fn mappings() {
     {
         eaten.push((one, other));
     }
-    let (results, go) = sleepers(&huey, TASKS);
+    let (results, go) = sleepers(&huey, "sleeper", TASKS);
     let began = wait_until_no_more_begin(&huey);
     println!("mappings: {began} of {TASKS} tasks began with none left");
     assert!(began > 0 && began < TASKS as usize, "{began}");
@@ -127,7 +138,7 @@ fn memory() {
     let keeps_the_heap_large = large_heap();
     let size = memory_size();
     limit(Resource::RLIMIT_AS, size + (256 << 20));
-    let (results, go) = sleepers(&huey, TASKS);
+    let (results, go) = sleepers(&huey, "sleeper", TASKS);
     let began = wait_until_no_more_begin(&huey);
     println!("memory: {began} of {TASKS} tasks began in 256 MiB");
     assert!(began > 100 && began < TASKS as usize, "{began}");

@@ -238,22 +238,41 @@ fn a_time_zone_that_overflows_its_stack_is_asked_no_more_and_the_scheduler_goes_
 }
 
 #[test]
-fn a_start_that_overflows_its_stack_in_a_time_zone_has_started_nothing() {
-    const NAME: &str =
-        "scheduler::a_start_that_overflows_its_stack_in_a_time_zone_has_started_nothing";
+fn a_time_zone_that_overflows_its_stack_takes_no_other_row_along_whenever_it_is_asked_first() {
+    const NAME: &str = "scheduler::a_time_zone_that_overflows_its_stack_takes_no_other_row_along_\
+                        whenever_it_is_asked_first";
     // Its own process: another test sets the switch, too.
     child::run(NAME, || {
-        let huey = MiniHuey::new("deep");
-        huey.periodic_task("bad", crontab!("* * * * *").in_zone(DEEP), || ());
+        HAS_NO_END.store(true, Ordering::SeqCst);
+        let clock = ManualClock::at(utc("2026-01-01T12:00:30Z"));
+        let huey = MiniHuey::builder("deep").clock(&clock).build();
+        let (ran, runs) = mpsc::channel();
+        let add = |bad: &str, good: &str| {
+            huey.periodic_task(bad, crontab!("* * * * *").in_zone(DEEP), || ());
+            let ran = ran.clone();
+            let every_minute = crontab!("* * * * *").in_zone(Utc);
+            huey.periodic_task(good, every_minute, move || ran.send(()).unwrap());
+        };
+        let expect = |count| {
+            clock.advance(Duration::from_secs(60));
+            (0..count).for_each(|_| runs.recv_timeout(LIMIT).unwrap());
+        };
+        // At a start, even in a small stack.
+        add("bad", "good");
         let inner = huey.clone();
         let start = MiniHuey::new("starts").task("start", move || inner.start().unwrap());
-        HAS_NO_END.store(true, Ordering::SeqCst);
-        let started = start.call(()).get();
-        assert!(matches!(started, Err(TaskError::StackOverflow)), "{started:?}");
-        assert!(!huey.is_started());
-        HAS_NO_END.store(false, Ordering::SeqCst);
-        huey.start().unwrap();
-        let mut due = huey.task("due", || ()).schedule((), Duration::from_millis(1));
-        due.get_timeout(LIMIT).unwrap();
+        start.call(()).get().unwrap();
+        expect(1);
+        // While it runs.
+        add("bad, too", "good, too");
+        expect(2);
+        // When the clock is set back.
+        clock.set_wall(utc("2026-01-01T02:00:30Z"));
+        let mut seen = huey.task("seen", || ()).schedule((), Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
+        seen.get_timeout(LIMIT).unwrap();
+        expect(2);
+        assert_eq!(DEEP_CALLS.load(Ordering::SeqCst), 4, "each once, and once more");
+        huey.stop().unwrap();
     });
 }
