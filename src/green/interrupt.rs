@@ -74,7 +74,6 @@ pub(super) fn end_all<'a>(
     let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
     for job in jobs {
         if job.end(end()) {
-            panics::contain(|| report(job));
             ended.entry(job.pool()).or_default().push(job);
         }
     }
@@ -83,8 +82,11 @@ pub(super) fn end_all<'a>(
             pool.withdraw(jobs);
         }
     }
-    let jobs = ended.values().flatten();
-    jobs.map(|job| job.discard()).count()
+    // At the end: a logger and a destructor are foreign code, and are to take nothing along if they
+    // never come back.
+    let jobs = || ended.values().flatten();
+    jobs().for_each(|job| panics::contain(|| report(*job)));
+    jobs().map(|job| job.discard()).count()
 }
 
 impl Pool {
