@@ -352,7 +352,8 @@ impl Engine {
             .start(Runtime::get()?, pool.clone(), source)
             .map_err(|_| Error::AlreadyStarted { huey: self.name.clone() })?;
         if self.shut_down.get().is_some() {
-            // It slipped in while a shutdown was stopping it, which somebody else may have done since.
+            // It slipped in while a shutdown was stopping it, which somebody else may have done
+            // since.
             let _ = self.scheduler.stop();
             return Err(Error::ShutDown { huey: self.name.clone() });
         }

@@ -288,8 +288,8 @@ pub enum PoolError<E> {
     Connect(E),
     /// All connections that there may be were lent, and none came back in time.
     TimedOut,
-    /// This wait can never be served where it was made (in a destructor while a panic unwinds, where
-    /// a green thread must not yield).
+    /// This wait can never be served where it was made (in a destructor while a panic unwinds,
+    /// where a green thread must not yield).
     WaitImpossible,
     /// A setting is wrong; says what and what is expected.
     Misconfigured(String),

@@ -26,12 +26,12 @@
 //! - [`MiniHuey`] is what tasks belong to: its settings ([`MiniHuey::builder`]), [`start`] and
 //!   [`stop`] of its scheduler, [`join`], [`shutdown`], [`stats`].
 //! - [`task`] declares a function as a task; [`MiniHuey::task`] makes one of a closure.
-//! - [`TaskResult`] is what a call gives: to wait for in a thread, in another task, or in async code
-//!   as a future. [`Group`] is several of them. [`TaskError`] says why there is no value.
-//! - [`Eta`] is when a scheduled task is due: a delay or a time. [`Crontab`] and [`Period`] say when
-//!   a periodic one is; [`crontab!`](crontab!) checks it when your program is compiled.
-//! - [`offload`](offload()) runs a part of a task on an OS thread; `#[task(HUEY, offload)]` runs all
-//!   of it there.
+//! - [`TaskResult`] is what a call gives: to wait for in a thread, in another task, or in async
+//!   code as a future. [`Group`] is several of them. [`TaskError`] says why there is no value.
+//! - [`Eta`] is when a scheduled task is due: a delay or a time. [`Crontab`] and [`Period`] say
+//!   when a periodic one is; [`crontab!`](crontab!) checks it when your program is compiled.
+//! - [`offload`](offload()) runs a part of a task on an OS thread; `#[task(HUEY, offload)]` runs
+//!   all of it there.
 //! - [`green`] has what a task needs to wait without holding the others: [`green::sleep`],
 //!   [`green::yield_now`]; and [`green::spawn`], for green threads that are no tasks.
 //! - [`sync`] has locks, channels and a pool of connections for green threads and OS threads alike.
@@ -89,8 +89,8 @@
 //!
 //! A green thread never leaves its worker, so thread-locals are safe to use, also with several
 //! workers. (Waits of may's own may take it to another one, from where it comes back at its next
-//! wait of ours; and if something in your build turns on may's feature `work_steal`, it may be taken
-//! anywhere. Neither matters where there is one worker.)
+//! wait of ours; and if something in your build turns on may's feature `work_steal`, it may be
+//! taken anywhere. Neither matters where there is one worker.)
 //!
 //! # Cancelling and time-outs
 //!
@@ -122,12 +122,12 @@
 //! - Every result resolves: to the value, or to a [`TaskError`]. A task that ends oddly leaves the
 //!   pool whole.
 //! - With `pool_size`, no more than that many run at a moment. A task that waits for another lends
-//!   its place meanwhile, to that one first: it never deadlocks. The same holds for offloaded tasks,
-//!   with `offload_size`, and for the threads that they run on.
+//!   its place meanwhile, to that one first: it never deadlocks. The same holds for offloaded
+//!   tasks, with `offload_size`, and for the threads that they run on.
 //! - More tasks than can have a stack wait in a backlog, first in, first out.
-//! - A delay is counted on the monotonic clock, an eta and a crontab follow the wall clock. What was
-//!   missed while the machine slept is skipped and counted, and nothing periodic runs twice for the
-//!   same minute. Summer time: see [`crontab`](mod@crontab).
+//! - A delay is counted on the monotonic clock, an eta and a crontab follow the wall clock. What
+//!   was missed while the machine slept is skipped and counted, and nothing periodic runs twice for
+//!   the same minute. Summer time: see [`crontab`](mod@crontab).
 //! - All is in memory: when the process ends, what has not run is lost.
 //!
 //! # Logging
@@ -146,15 +146,16 @@
 //! Arguments and values are never logged. Error and panic texts are, as the task gave them.
 //!
 //! The crates underneath log, too, with targets of their own. `may` tells at info what it was set
-//! to when the first task is called (`may::config`: "set workers=1"; `may::io::sys::select`: "add fd
-//! to epoll select"), and at trace each wake of a worker; `generator` tells of errors only. To hear
-//! of tasks alone, have your logger pass these from warn on: for env_logger
+//! to when the first task is called (`may::config`: "set workers=1"; `may::io::sys::select`: "add
+//! fd to epoll select"), and at trace each wake of a worker; `generator` tells of errors only. To
+//! hear of tasks alone, have your logger pass these from warn on: for env_logger
 //! `RUST_LOG=info,may=warn,generator=warn`.
 //!
 //! # Features
 //!
-//! - `monkey` (off): [`monkey::patch_all`](https://docs.rs/minihuey/latest/minihuey/monkey) makes ordinary blocking calls, of std and of
-//!   crates such as `ureq`, `redis` and `mysql`, wait without holding the worker.
+//! - `monkey` (off): [`monkey::patch_all`](https://docs.rs/minihuey/latest/minihuey/monkey) makes
+//!   ordinary blocking calls, of std and of crates such as `ureq`, `redis` and `mysql`, wait
+//!   without holding the worker.
 //!
 //! # Inside
 //!

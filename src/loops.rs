@@ -1,6 +1,6 @@
-//! Which of a scheduler's loops runs, for there is one after each start, and how that one is told to
-//! look again. Pure: it is kept under the lock of what the loop looks at, and to wake whom it gives is
-//! the caller's.
+//! Which of a scheduler's loops runs, for there is one after each start, and how that one is told
+//! to look again. Pure: it is kept under the lock of what the loop looks at, and to wake whom it
+//! gives is the caller's.
 
 pub(crate) struct Loops<W> {
     /// The one that runs, if one does. One that still goes on, but is not this one, ends.

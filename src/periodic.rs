@@ -97,9 +97,9 @@ pub(crate) struct Row {
 struct Course {
     /// It counts from this moment on; the next look finds out what comes first after it.
     since: Option<DateTime<Utc>>,
-    /// The next time that the crontab names, or to ask the predicate. None while a look is at it, as
-    /// is `since`: so one that never comes back, because the time zone overflows its stack, is not
-    /// repeated.
+    /// The next time that the crontab names, or to ask the predicate. None while a look is at it,
+    /// as is `since`: so one that never comes back, because the time zone overflows its stack, is
+    /// not repeated.
     next: Option<DateTime<Utc>>,
     /// How often `since` was set: a look that began before says nothing about what comes next.
     starts: u64,
@@ -112,8 +112,8 @@ struct Course {
 impl Course {
     /// The run that began last has not ended.
     fn is_running(&self) -> bool {
-        // ORDERING: Acquire, pairs with the Release in `Row::run`: who sees that it ended sees what it
-        // did.
+        // ORDERING: Acquire, pairs with the Release in `Row::run`: who sees that it ended sees what
+        // it did.
         self.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire))
     }
 }
@@ -157,8 +157,8 @@ impl Row {
         course.starts += 1;
     }
 
-    /// The first firing after `time`. None, and a line in the log, if the crontab's time zone panics: it
-    /// is foreign code.
+    /// The first firing after `time`. None, and a line in the log, if the crontab's time zone
+    /// panics: it is foreign code.
     fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         panics::catch(self.meta.name, || self.period.when.next_after(time)).unwrap_or_else(
             |panic| {

@@ -1,5 +1,5 @@
-//! The atomics, the lock and the cell that hand-made hand-overs are built from, in loom's shape: the loom
-//! models (`tests/loom`) compile the same sources against loom's own.
+//! The atomics, the lock and the cell that hand-made hand-overs are built from, in loom's shape:
+//! the loom models (`tests/loom`) compile the same sources against loom's own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) use std::sync::atomic::{
@@ -24,8 +24,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Runs a foreign destructor, whose panic goes no further. (In a model it does: by a panic loom tells
-/// what it has found.)
+/// Runs a foreign destructor, whose panic goes no further. (In a model it does: by a panic loom
+/// tells what it has found.)
 pub(crate) fn contain(destructor: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(destructor)) {
         // Its own might panic, too.

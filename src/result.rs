@@ -23,15 +23,15 @@ impl fmt::Display for TaskId {
 /// The result of a called task: to wait for, to look at, or to let go.
 ///
 /// It can be waited for in an OS thread, in another task, or, as a [`Future`], in async code on
-/// any executor. Dropping it changes nothing for the task: a value that nobody can ask for any more is
-/// dropped by the task itself, at its end. Every result resolves, whatever becomes of the task: see
-/// [`TaskError`].
+/// any executor. Dropping it changes nothing for the task: a value that nobody can ask for any more
+/// is dropped by the task itself, at its end. Every result resolves, whatever becomes of the task:
+/// see [`TaskError`].
 ///
 /// Inside a task use [`get`](TaskResult::get): a task that runs an executor to await a result keeps
 /// its place in the pool meanwhile, and if all of them do, they wait for good.
 ///
-/// In Python a result can be asked for its value again and again. Here the value is moved out, once:
-/// `get` takes the handle.
+/// In Python a result can be asked for its value again and again. Here the value is moved out,
+/// once: `get` takes the handle.
 ///
 /// ```
 /// # use minihuey::MiniHuey;

@@ -40,8 +40,8 @@ struct State {
     table: Timetable<JobRef>,
     rows: Vec<Arc<Row>>,
     loops: Loops<Waiter>,
-    /// Whose zone or predicate which loop asks: it may overflow the stack, which ends the green thread,
-    /// and then it is to be named.
+    /// Whose zone or predicate which loop asks: it may overflow the stack, which ends the green
+    /// thread, and then it is to be named.
     asked: Option<(u64, Arc<Row>)>,
     /// With more entries than this, those of cancelled tasks are looked for.
     sweep_at: usize,
@@ -96,7 +96,8 @@ impl Scheduler {
             return Err(WrongState);
         }
         let now = shared.clock.wall();
-        // The first look at declarations, here: what is declared already counts from this moment on.
+        // The first look at declarations, here: what is declared already counts from this moment
+        // on.
         shared.adopt(&mut Some(&source));
         let this_loop = {
             let mut state = shared.state.lock();
@@ -192,7 +193,8 @@ fn notify(shared: &Weak<Shared>) {
 }
 
 impl Shared {
-    /// The loop. If foreign code in it overflows the stack, it goes on here, in another green thread.
+    /// The loop. If foreign code in it overflows the stack, it goes on here, in another green
+    /// thread.
     fn run(self: &Arc<Shared>, this_loop: u64, pool: &Arc<Pool>, source: &Source) {
         let me = Green::current();
         let mut source = Some(source);
@@ -308,7 +310,8 @@ impl Shared {
             state.marks.missed += look.missed;
             state.marks.overlapped += overlapped;
         }
-        // At the end: a logger is foreign code, and is to take nothing along if it never comes back.
+        // At the end: a logger is foreign code, and is to take nothing along if it never comes
+        // back.
         let name = row.name();
         if look.missed > 0 {
             let count = if look.missed >= MOST_MISSED { "at least " } else { "" };
@@ -352,7 +355,8 @@ impl Shared {
             }
             let (name, id) = (job.meta().name, job.id());
             match pool.push_due(job, state) {
-                // The logger is foreign code: it is to take nothing along if it fails or never returns.
+                // The logger is foreign code: it is to take nothing along if it fails or never
+                // returns.
                 Ok(()) => panics::contain(|| log::debug!("enqueueing scheduled {name} #{id}")),
                 Err(refused) => refused.shut_down(),
             }

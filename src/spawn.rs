@@ -1,5 +1,5 @@
-//! Green threads that belong to no huey: [`spawn`], and a handle to wait for what comes of one. Shown
-//! as `green::spawn`.
+//! Green threads that belong to no huey: [`spawn`], and a handle to wait for what comes of one.
+//! Shown as `green::spawn`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,9 +19,9 @@ static POOL: OnceLock<Result<Arc<Pool>, Rejection>> = OnceLock::new();
 
 /// Runs `f` in a green thread of its own: from an OS thread, a green thread or async code.
 ///
-/// It begins when the worker comes to it, and never leaves its worker. It is no task: no huey counts
-/// it, limits it or shuts it down. If there are as many green threads as can be it waits for its turn.
-/// A panic in it is logged, and given by [`join`](JoinHandle::join).
+/// It begins when the worker comes to it, and never leaves its worker. It is no task: no huey
+/// counts it, limits it or shuts it down. If there are as many green threads as can be it waits for
+/// its turn. A panic in it is logged, and given by [`join`](JoinHandle::join).
 ///
 /// ```
 /// use minihuey::green;
@@ -66,7 +66,8 @@ where
     JoinHandle(result)
 }
 
-/// A handle to a green thread: to wait for what it gives. Dropping it changes nothing for the thread.
+/// A handle to a green thread: to wait for what it gives. Dropping it changes nothing for the
+/// thread.
 ///
 /// It is a [`Future`], too, which gives what [`join`](JoinHandle::join) does.
 pub struct JoinHandle<T>(TaskResult<T>);

@@ -176,7 +176,7 @@ mutate "door: who begins to wait while it is closed is not looked for" $listener
 mutate "door: no fence in closed" $listeners \
     's/(with the fence in `wait`.\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
 mutate "door: no fence before one who waits asks" $listeners \
-    's/(sees it closed.\s+)fence\(Ordering::SeqCst\);/$1/' loom $closing
+    's/fence\(Ordering::SeqCst\);(\s+let is_closed)/$1/' loom $closing
 mutate "door: who came too late does not ask" $listeners \
     's/let is_closed = [^;]*;/let is_closed = false;/' loom $closing
 mutate "door: what comes when it is closed is kept" $listeners \

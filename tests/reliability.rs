@@ -1,5 +1,5 @@
-//! RELIABILITY.md names a test for each promise: each must exist. And it says that mutations break the
-//! library, not what stands for it in a model.
+//! RELIABILITY.md names a test for each promise: each must exist. And it says that mutations break
+//! the library, not what stands for it in a model.
 
 use std::fs;
 use std::path::Path;

@@ -47,7 +47,8 @@ pub fn or_skip<S>(started: Result<S, Unavailable>) -> Option<S> {
 /// Prints what tasks have waited in all, and how long that took them since `start`.
 ///
 /// # Errors
-/// If they have not waited at the same time: then it took them as long as their waits in all, or longer.
+/// If they have not waited at the same time: then it took them as long as their waits in all, or
+/// longer.
 pub fn report_waits(waits: Duration, start: Instant) -> Result<(), String> {
     let took = start.elapsed();
     println!("waits, one after another:  {:7.2} s", waits.as_secs_f64());

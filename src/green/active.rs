@@ -1,6 +1,6 @@
-//! Who runs on a worker at this moment, for another thread to look at. The worker writes it at every
-//! switch, so it holds nobody alive; who looks does so under the lock that each has to take on its
-//! way out.
+//! Who runs on a worker at this moment, for another thread to look at. The worker writes it at
+//! every switch, so it holds nobody alive; who looks does so under the lock that each has to take
+//! on its way out.
 //!
 //! ```text
 //!   worker:   lock, enlisted ── set ─ clear ─ set … ── lock, retire ── freed
@@ -11,8 +11,8 @@ use std::ptr;
 
 use crate::primitives::{AtomicPtr, Ordering};
 
-// ORDERING: Relaxed, everywhere. Who looks has the lock: whoever was enlisted before is seen whole, and
-// of whoever has retired before, nothing is left here that it could see.
+// ORDERING: Relaxed, everywhere. Who looks has the lock: whoever was enlisted before is seen whole,
+// and of whoever has retired before, nothing is left here that it could see.
 pub(crate) struct Active<T>(AtomicPtr<T>);
 
 impl<T> Active<T> {

@@ -126,8 +126,8 @@ impl Activity {
     }
 }
 
-/// Whether the epoll descriptor `fd` watches the descriptor `of_hub`: then it is the selector of the
-/// hub whose epoll set that is. True if that can't be told.
+/// Whether the epoll descriptor `fd` watches the descriptor `of_hub`: then it is the selector of
+/// the hub whose epoll set that is. True if that can't be told.
 fn selects(fd: RawFd, of_hub: RawFd) -> bool {
     let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { return true };
     info.lines().any(|line| {

@@ -15,9 +15,9 @@
 //!       of all sizes:          spare slabs ◀──▶ the allocator, 64 KiB at a time
 //! ```
 //! So memory that a burst has needed is given back, slab by slab, as its blocks come home. What
-//! stays is bounded: 16 MiB of spare slabs, two batches of blocks in each thread, and the holes in slabs
-//! of which some block is in use; those are filled before a new slab is made. When a thread ends
-//! its magazines go home, too.
+//! stays is bounded: 16 MiB of spare slabs, two batches of blocks in each thread, and the holes in
+//! slabs of which some block is in use; those are filled before a new slab is made. When a thread
+//! ends its magazines go home, too.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -107,8 +107,8 @@ struct Free {
 
 const _: () = assert!(size_of::<Free>() <= STEP && align_of::<Free>() <= STEP);
 
-/// One thread's free blocks of one size. It is shut until it is used the first time, and again when the
-/// thread ends: then it is empty and has no room.
+/// One thread's free blocks of one size. It is shut until it is used the first time, and again when
+/// the thread ends: then it is empty and has no room.
 struct Magazine {
     first: Cell<*mut Free>,
     /// How many blocks more it can hold.

@@ -1,11 +1,11 @@
-//! What the hub's timerfd is armed for, so that it is armed anew only for what is due earlier. Pure: to
-//! arm it is the hub's.
+//! What the hub's timerfd is armed for, so that it is armed anew only for what is due earlier.
+//! Pure: to arm it is the hub's.
 
 use crate::primitives::{AtomicU64, Ordering};
 
 /// Written by the hub's worker alone.
-// ORDERING: Relaxed, everywhere: who reads it elsewhere only wants to know whether somebody waits for
-// the worker.
+// ORDERING: Relaxed, everywhere: who reads it elsewhere only wants to know whether somebody waits
+// for the worker.
 pub(crate) struct Armed(AtomicU64);
 
 impl Armed {
@@ -24,8 +24,8 @@ impl Armed {
         too_late
     }
 
-    /// The hub arms: gives for when, if there is any timer. (If not, it may stay armed: the worst is
-    /// one wake for nothing.)
+    /// The hub arms: gives for when, if there is any timer. (If not, it may stay armed: the worst
+    /// is one wake for nothing.)
     pub(crate) fn arm(&self, earliest: Option<u64>) -> Option<u64> {
         self.0.store(earliest.unwrap_or(u64::MAX), Ordering::Relaxed);
         earliest

@@ -22,8 +22,8 @@ impl<B> Called<B> {
         }
     }
 
-    /// Has the green thread `park` until it is called, which it may have been before. Something else
-    /// may unpark it meanwhile.
+    /// Has the green thread `park` until it is called, which it may have been before. Something
+    /// else may unpark it meanwhile.
     #[inline]
     pub(crate) fn sleep(&self, mut park: impl FnMut()) {
         while !self.take() {

@@ -7,9 +7,10 @@
 //!                                            take_share ───┴────┴──▶ lend
 //! ```
 //! A *share* is had by whoever runs a work, or was given one. All is decided under one lock, and
-//! done after it is let go of; but a thread is spawned under it, so that nobody becomes idle, or comes
-//! back, until it is known whether the system refuses it. If it does, those who have a share look at
-//! the queue before they rest; and if nobody has, nothing waits there, and the work is given back.
+//! done after it is let go of; but a thread is spawned under it, so that nobody becomes idle, or
+//! comes back, until it is known whether the system refuses it. If it does, those who have a share
+//! look at the queue before they rest; and if nobody has, nothing waits there, and the work is
+//! given back.
 
 use std::collections::VecDeque;
 use std::ops::DerefMut;
@@ -224,8 +225,8 @@ impl<W> Crew<W> {
     }
 
     /// The seat's thread is about to wait for others: it does not count until it has called
-    /// [`take_share`](Crew::take_share). If a work is given back, it counts still, and has to do that
-    /// first: those whom it waits for may need it.
+    /// [`take_share`](Crew::take_share). If a work is given back, it counts still, and has to do
+    /// that first: those whom it waits for may need it.
     pub(crate) fn lend<E>(
         &self,
         seat: &Seat<W>,

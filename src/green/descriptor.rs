@@ -30,8 +30,8 @@ use super::watches::Polled;
 /// ```
 ///
 /// # Errors
-/// What the system says of a descriptor that can't be waited for, such as a directory; `EBADF` if it
-/// was closed meanwhile; [`WouldBlock`](std::io::ErrorKind::WouldBlock) in a destructor while a
+/// What the system says of a descriptor that can't be waited for, such as a directory; `EBADF` if
+/// it was closed meanwhile; [`WouldBlock`](std::io::ErrorKind::WouldBlock) in a destructor while a
 /// panic unwinds in a green thread, which can't wait then.
 pub fn wait_readable(descriptor: &impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
     wait_descriptor(descriptor.as_fd(), (libc::EPOLLIN | libc::EPOLLRDHUP) as u32, timeout)

@@ -13,8 +13,8 @@ use crate::primitives::{AtomicBool, Ordering};
 #[inline]
 pub(crate) fn is_to_be_woken(dozes: &AtomicBool) -> bool {
     // ORDERING: Relaxed. The watch sees that a worker is idle after it has said that it dozes: the
-    // kernel has put that thread to sleep meanwhile, which it does not leave without seeing this. Of
-    // several who begin, one wakes it.
+    // kernel has put that thread to sleep meanwhile, which it does not leave without seeing this.
+    // Of several who begin, one wakes it.
     dozes.load(Ordering::Relaxed) && dozes.swap(false, Ordering::Relaxed)
 }
 

@@ -4,8 +4,8 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
-/// Whoever has what is waited for goes on within that many looks, if it has a processor: longer than
-/// that it does not pay to look before one waits.
+/// Whoever has what is waited for goes on within that many looks, if it has a processor: longer
+/// than that it does not pay to look before one waits.
 pub(crate) const LOOKS: u32 = 10;
 
 /// A pause between two looks, longer from one to the next: at first of the processor alone, then it

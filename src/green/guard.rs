@@ -15,7 +15,8 @@
 //!   with ours       │ ---- rw                  : ---- rw                  │      one: neighbours
 //!                     guard   stack              guard   stack                   are alike, and join
 //! ```
-//! The kernel allows a process 65,530 mappings, so how many green threads there may be depends on it.
+//! The kernel allows a process 65,530 mappings, so how many green threads there may be depends on
+//! it.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};

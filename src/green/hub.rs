@@ -46,8 +46,8 @@ const LOOK_EVERY: Duration = Duration::from_micros(50);
 /// … but never with more ticks than this in between, for the next ones may take longer.
 const MOST_TICKS: u32 = 64;
 
-/// A worker that may not be needed is woken after this long: so that many small tasks that one worker
-/// is quick to run don't each wake the next, which takes some microseconds.
+/// A worker that may not be needed is woken after this long: so that many small tasks that one
+/// worker is quick to run don't each wake the next, which takes some microseconds.
 const SOON: Duration = Duration::from_micros(100);
 
 pub(crate) struct Hub {
@@ -164,8 +164,8 @@ pub(super) fn current_afresh() -> Option<&'static Hub> {
     HUB.get()
 }
 
-/// Nanoseconds on the clock that timers go by. Not `Instant`'s, whose arithmetic takes longer than the
-/// look at the clock itself.
+/// Nanoseconds on the clock that timers go by. Not `Instant`'s, whose arithmetic takes longer than
+/// the look at the clock itself.
 pub(super) fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has this clock");
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
@@ -246,8 +246,8 @@ impl Hub {
         loop {
             AT_WORK.set(true);
             let mut may_wait = self.inbox.round(|letters| self.turn(letters, now()), || self.arm());
-            // One that ran on another thread, after a wait of may's own: as with a letter, to arm may
-            // have undone the wake.
+            // One that ran on another thread, after a wait of may's own: as with a letter, to arm
+            // may have undone the wake.
             may_wait &= self.overflowed.is_empty();
             AT_WORK.set(false);
             // The flags tell who resumed us: the waker's own bit may be set by a green thread on

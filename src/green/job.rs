@@ -115,8 +115,8 @@ impl Dead {
 pub(crate) struct Alone(());
 
 /// Drops the value of a job that has just run, if nobody can ask for it any more. Its destructor is
-/// foreign code, which may wait, overflow its stack or take long: so it belongs to the job, while that
-/// still counts as running.
+/// foreign code, which may wait, overflow its stack or take long: so it belongs to the job, while
+/// that still counts as running.
 ///
 /// # Safety
 /// The job is a [`JobRef`]'s, and who keeps it for the caller has that many of its owners.

@@ -1,9 +1,9 @@
-//! Who waits for something to change, such as a backlog having room. Pure: whoever keeps one does so
-//! under the lock of what may change, and wakes those whom it gives.
+//! Who waits for something to change, such as a backlog having room. Pure: whoever keeps one does
+//! so under the lock of what may change, and wakes those whom it gives.
 //!
-//! A guest that is called is off the list, and looks again: it may find that others were quicker. One
-//! that finds what it waits for without a call leaves the list, too, for a call to it would be lost
-//! for those behind.
+//! A guest that is called is off the list, and looks again: it may find that others were quicker.
+//! One that finds what it waits for without a call leaves the list, too, for a call to it would be
+//! lost for those behind.
 
 use super::wait_list::{Ticket, WaitList};
 

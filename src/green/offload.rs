@@ -28,8 +28,8 @@ use super::{Green, Runtime, Waited, block_uninterrupted, overflow};
 ///
 /// On an OS thread, and in a destructor while a panic unwinds, `f` simply runs here. There are up
 /// to [`offload_threads`] threads for the whole process; more calls than that wait for their turn,
-/// first in, first out. If the system refuses a thread, and none is at work that could take `f` later,
-/// it runs here, with a warning in the log.
+/// first in, first out. If the system refuses a thread, and none is at work that could take `f`
+/// later, it runs here, with a warning in the log.
 ///
 /// `f` can't be stopped. It has the stack of an OS thread (2 MiB, or what `RUST_MIN_STACK` says):
 /// if it overflows that, the process ends, as always in Rust.
@@ -108,8 +108,8 @@ where
     }
 }
 
-/// Has `work`, which waits most of the time, run on an OS thread; nobody waits for it. Gives it back
-/// if there is none. Once it runs, it is not one of those that may run at a moment.
+/// Has `work`, which waits most of the time, run on an OS thread; nobody waits for it. Gives it
+/// back if there is none. Once it runs, it is not one of those that may run at a moment.
 #[cfg(feature = "monkey")]
 pub(crate) fn leave_to_a_thread(me: &Green, work: Work) -> Result<(), Work> {
     let waits = Box::new(move || {

@@ -169,8 +169,9 @@ pub(super) fn pause(hub: &Hub) {
 pub(super) fn active_of(hub: &Hub) -> Option<Arc<Green>> {
     let registry = REGISTRY.get()?;
     let _free = registry.free.lock();
-    // SAFETY: this is the lock. Only those are set that are in the registry, and what holds one there is
-    // dropped only after its entry, which retires it. (One that overflowed is never dropped.)
+    // SAFETY: this is the lock. Only those are set that are in the registry, and what holds one
+    // there is dropped only after its entry, which retires it. (One that overflowed is never
+    // dropped.)
     let green = ptr::from_ref(unsafe { hub.active.look() }?);
     // SAFETY: it is alive, and inside an Arc, as all are.
     unsafe {
@@ -339,9 +340,9 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     }
 }
 
-/// Ends the process. std counts the panics of an OS thread, and this one's would never be taken off:
-/// all that runs on the worker would take itself for unwinding, could wait for nothing, and would
-/// end the process at the next panic, for another reason than this one. Async-signal-safe.
+/// Ends the process. std counts the panics of an OS thread, and this one's would never be taken
+/// off: all that runs on the worker would take itself for unwinding, could wait for nothing, and
+/// would end the process at the next panic, for another reason than this one. Async-signal-safe.
 fn give_up() -> ! {
     const WHY: &str = "minihuey: a task has overflowed its stack in the middle of a panic, which \
         can't be undone. The process ends.\n";
@@ -360,8 +361,8 @@ fn wake_by_timer(hub: &Hub) {
     unsafe { libc::timerfd_settime(hub.timer_fd(), 0, &at_once, ptr::null_mut()) };
 }
 
-/// Resolves what the overflowed green threads of this worker ran, or has others go on with it. Called
-/// by its hub.
+/// Resolves what the overflowed green threads of this worker ran, or has others go on with it.
+/// Called by its hub.
 pub(super) fn bury(hub: &Hub) {
     for green in hub.overflowed.take() {
         let runtime = super::runtime_of(hub);

@@ -23,8 +23,8 @@ impl<T: Linked> Overflowed<T> {
     /// Adds one that is on no list, and never was. Async-signal-safe.
     pub(crate) fn push(&self, one: &'static T) {
         let this = ptr::from_ref(one).cast_mut();
-        // ORDERING: Release, so that whoever takes the list sees the links, and what was done before.
-        // Relaxed for the link itself, which goes with that.
+        // ORDERING: Release, so that whoever takes the list sees the links, and what was done
+        // before. Relaxed for the link itself, which goes with that.
         let mut first = self.first.load(Ordering::Relaxed);
         loop {
             one.next().store(first, Ordering::Relaxed);

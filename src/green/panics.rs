@@ -16,8 +16,9 @@ thread_local! {
     /// Where the last panic of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Whose that was, since a task began here: a green thread's, the OS thread's own (null), or
-    /// nobody's. A panic may be resumed that began elsewhere, or was made without the hook: then this
-    /// is another's. (A task that begins clears this and not the place: a plain word is cheaper.)
+    /// nobody's. A panic may be resumed that began elsewhere, or was made without the hook: then
+    /// this is another's. (A task that begins clears this and not the place: a plain word is
+    /// cheaper.)
     static WHOSE: Cell<*const Green> = const { Cell::new(NOBODY) };
     /// The next panic, if it is this green thread's, is std's, in a sleep that was told to fail.
     static SLEEP_FAILS: Cell<*const Green> = const { Cell::new(ptr::null()) };
@@ -69,8 +70,8 @@ fn chain_hook() {
     }));
 }
 
-/// A sleep is about to fail because its task was ended. `std::thread::sleep` can't fail, and panics:
-/// which unwinds the task, as it should, but is no news to anybody.
+/// A sleep is about to fail because its task was ended. `std::thread::sleep` can't fail, and
+/// panics: which unwinds the task, as it should, but is no news to anybody.
 #[cfg(feature = "monkey")]
 pub(crate) fn sleep_fails(sleeper: &Green) {
     SLEEP_FAILS.set(sleeper);

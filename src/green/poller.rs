@@ -1,7 +1,7 @@
 //! One worker's epoll set, of the hub's own, by which green threads wait for descriptors; see
 //! [`watches`](super::watches). Its descriptor is itself watched by may's selector, so readiness is
-//! handled on the worker's own thread. Only the hub takes events out; green threads enter themselves,
-//! and whoever closes a descriptor takes its waiters out from any thread.
+//! handled on the worker's own thread. Only the hub takes events out; green threads enter
+//! themselves, and whoever closes a descriptor takes its waiters out from any thread.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -109,8 +109,8 @@ impl Poller {
             }
             others.push(epoll);
         };
-        // It is never read, only armed anew, and stays ready until then: so a busy green thread that
-        // takes a turn does not take the timer's event away from may's selector.
+        // It is never read, only armed anew, and stays ready until then: so a busy green thread
+        // that takes a turn does not take the timer's event away from may's selector.
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Poller { watches: Watches::new(epoll) })
     }

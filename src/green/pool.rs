@@ -1,7 +1,7 @@
 //! One backlog, the runners that it is fed to, at most `limit` jobs at a moment, and the books. A
 //! job runs in a green thread of its own: if it blocks, another runner goes on. Jobs that are
-//! declared to be offloaded run on OS threads, from a lane of their own (see `lane_run`), in the same
-//! books.
+//! declared to be offloaded run on OS threads, from a lane of their own (see `lane_run`), in the
+//! same books.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -213,9 +213,9 @@ impl Pool {
         Ok(())
     }
 
-    /// As `push`, of a job that was [kept back](super::Job::claimed) until now. Lets go of `held`, the
-    /// lock of where it was kept, only when it is in the backlog: it is always in one of the two. The
-    /// caller has probed the stack for that lock.
+    /// As `push`, of a job that was [kept back](super::Job::claimed) until now. Lets go of `held`,
+    /// the lock of where it was kept, only when it is in the backlog: it is always in one of the
+    /// two. The caller has probed the stack for that lock.
     pub(crate) fn push_due<T>(
         self: &Arc<Pool>,
         job: JobRef,

@@ -62,8 +62,8 @@ impl<P> Quota<P> {
     /// A green thread ended. Gives those who could not have one, and may now.
     #[must_use]
     pub(crate) fn release(&self) -> Vec<P> {
-        // ORDERING: Relaxed and a fence, here and in `list`: either the starved one is listed before
-        // this look, or it sees after it was listed that there is room.
+        // ORDERING: Relaxed and a fence, here and in `list`: either the starved one is listed
+        // before this look, or it sees after it was listed that there is room.
         self.live.fetch_sub(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if self.has_starved.load(Ordering::Relaxed) { self.take_starved() } else { Vec::new() }
@@ -80,9 +80,9 @@ impl<P> Quota<P> {
         if has_room { self.take_starved() } else { Vec::new() }
     }
 
-    /// Lists one for whom there was room, but no memory: a second look would find as little. If that
-    /// gives true, the caller is to see to it that somebody calls `look_after` after a while: nothing
-    /// tells when there is memory again, and there may be no other green thread that ends.
+    /// Lists one for whom there was room, but no memory: a second look would find as little. If
+    /// that gives true, the caller is to see to it that somebody calls `look_after` after a while:
+    /// nothing tells when there is memory again, and there may be no other green thread that ends.
     #[must_use]
     pub(crate) fn list_for_later(&self, starved: P) -> bool {
         let mut list = self.starved.lock();

@@ -1,6 +1,6 @@
-//! Who of a pool runs what, by numbers: a runner has one for all its life, and what else runs has one
-//! for as long as it does. And how who runs is told that its job was ended. Pure: it is kept under the
-//! pool's lock, and to wake whom it tells is the caller's.
+//! Who of a pool runs what, by numbers: a runner has one for all its life, and what else runs has
+//! one for as long as it does. And how who runs is told that its job was ended. Pure: it is kept
+//! under the pool's lock, and to wake whom it tells is the caller's.
 
 use crate::primitives::{AtomicBool, Ordering};
 
@@ -11,8 +11,8 @@ pub(crate) struct Roster<J, R> {
     free: Vec<usize>,
 }
 
-/// A runner's: one of the jobs that it runs may have been ended. Set and cleared under the pool's lock,
-/// and set only for who has the job then: so it never reaches the next job.
+/// A runner's: one of the jobs that it runs may have been ended. Set and cleared under the pool's
+/// lock, and set only for who has the job then: so it never reaches the next job.
 pub(crate) struct Hint(AtomicBool);
 
 pub(crate) trait Runner: Clone {
@@ -92,8 +92,8 @@ impl<J, R> Roster<J, R> {
 }
 
 impl<J, R: Runner> Roster<J, R> {
-    /// Tells those who run one of `these` jobs, of which it must be decided how they end. Gives those
-    /// whom the caller is to wake.
+    /// Tells those who run one of `these` jobs, of which it must be decided how they end. Gives
+    /// those whom the caller is to wake.
     pub(crate) fn interrupt(&self, these: impl Fn(&J) -> bool) -> Vec<R> {
         let told = self.jobs.iter().zip(&self.runners).filter_map(|(job, runner)| {
             let runner = runner.as_ref().filter(|_| job.as_ref().is_some_and(&these))?;

@@ -140,8 +140,8 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for no workers, no threads to offload to, a stack under 64 KiB or
-    /// over 1 GiB, or a `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or can't
-    /// be started.
+    /// over 1 GiB, or a `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or
+    /// can't be started.
     pub fn start(self) -> Result<(), Error> {
         if self.workers == 0 || self.workers > 1024 {
             return Err(Error::Misconfigured(format!(
@@ -235,8 +235,8 @@ impl Runtime {
         let stack_size = settings.stack_size.next_multiple_of(page_size());
         // May uses a stack again if it is of this very size, so none of ours is: on top of one
         // that overflowed there is more of generator's after each time, so it would become smaller
-        // and smaller, and its bottom would not be where `spawn_counted` takes it to be. (We recycle
-        // green threads ourselves.)
+        // and smaller, and its bottom would not be where `spawn_counted` takes it to be. (We
+        // recycle green threads ourselves.)
         let mays_stack_size = stack_size - page_size();
         may::config()
             .set_workers(workers)
@@ -317,14 +317,14 @@ impl Runtime {
         self.relieve(self.quota.release());
     }
 
-    /// Has `pool`, which `reserve_green` refused one, looked at again when a green thread has ended,
-    /// or if one ended just now.
+    /// Has `pool`, which `reserve_green` refused one, looked at again when a green thread has
+    /// ended, or if one ended just now.
     pub(super) fn list_starved(&self, pool: &Arc<Pool>, is_waited_for: bool) {
         self.relieve(self.quota.list(Arc::downgrade(pool), is_waited_for));
     }
 
-    /// As `list_starved`, if it was memory that was missing: then it is looked at again after a while,
-    /// too. On a worker.
+    /// As `list_starved`, if it was memory that was missing: then it is looked at again after a
+    /// while, too. On a worker.
     pub(super) fn list_without_memory(&'static self, pool: &Arc<Pool>) {
         if self.quota.list_for_later(Arc::downgrade(pool))
             && let Some(hub) = hub::current()
@@ -404,8 +404,8 @@ impl Runtime {
         }
     }
 
-    /// Runs `service` in a green thread of its own on the first worker, as soon as there is memory for
-    /// one; and again, in another one, if it overflows its stack.
+    /// Runs `service` in a green thread of its own on the first worker, as soon as there is memory
+    /// for one; and again, in another one, if it overflows its stack.
     pub(crate) fn keep(&'static self, service: Service) {
         let Some(hub) = self.hubs.first() else { return };
         hub.run_here(move || self.keep_here(hub, service));
@@ -484,8 +484,8 @@ pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
     }
 }
 
-/// Each takes one or two memory mappings, of which the kernel allows a process a certain number; some
-/// are left to the program.
+/// Each takes one or two memory mappings, of which the kernel allows a process a certain number;
+/// some are left to the program.
 fn most_green_threads() -> usize {
     let mappings = std::fs::read_to_string("/proc/sys/vm/max_map_count")
         .ok()

@@ -41,7 +41,8 @@ impl Threads {
     /// Has `work` run as soon as a thread is free. Never blocks.
     ///
     /// # Errors
-    /// Gives the work back if the system refuses a thread, and none is at work that would do it later.
+    /// Gives the work back if the system refuses a thread, and none is at work that would do it
+    /// later.
     pub(crate) fn submit(&'static self, work: Work) -> Result<(), Work> {
         match self.0.submit(work, |seat| self.spawn(seat)) {
             Ok(()) => Ok(()),

@@ -1,5 +1,5 @@
-//! Waiting for a pool's backlog to have room, or for the pool to run empty: in a lobby of the pool's,
-//! which is left however the wait ends.
+//! Waiting for a pool's backlog to have room, or for the pool to run empty: in a lobby of the
+//! pool's, which is left however the wait ends.
 
 use std::time::Instant;
 

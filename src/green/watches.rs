@@ -9,12 +9,12 @@
 //!     └─────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! A descriptor is watched one event at a time, for all that its waiters want together, and is
-//! entered anew by each wait: nothing is relied on of a descriptor that nobody waits on, so that its
-//! number may be closed and reused behind our back.
+//! entered anew by each wait: nothing is relied on of a descriptor that nobody waits on, so that
+//! its number may be closed and reused behind our back.
 //!
 //! Whoever closes a descriptor says so twice. Before: its waiters get EBADF. Afterwards: those who
-//! began to wait in between, on another worker, begin anew with whatever has the number now, or none,
-//! because the kernel has forgotten what they asked for.
+//! began to wait in between, on another worker, begin anew with whatever has the number now, or
+//! none, because the kernel has forgotten what they asked for.
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;

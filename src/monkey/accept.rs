@@ -2,8 +2,8 @@
 //!
 //! A connection that a listener has ready may be taken by somebody else before our call comes to
 //! it, and that would block. Green threads take turns, so they don't do it to each other. Where an
-//! OS thread accepts from the same listener, or another process may, green threads leave the call to
-//! an OS thread, too:
+//! OS thread accepts from the same listener, or another process may, green threads leave the call
+//! to an OS thread, too:
 //!
 //! ```text
 //!   green thread        the listener's door       OS thread, with a copy of the descriptor
@@ -13,9 +13,9 @@
 //!   or gives up    ─────────────────────────▶   rings the bell: the thread ends
 //! ```
 //! If somebody else takes the connection that the thread has seen, the thread is in the kernel's
-//! `accept`, where no bell is heard, until the next one comes. If whoever waited has given up by then,
-//! that one is for whoever accepts next. If the listener was closed by then, it is closed, as the
-//! kernel does with connections that nobody has accepted.
+//! `accept`, where no bell is heard, until the next one comes. If whoever waited has given up by
+//! then, that one is for whoever accepts next. If the listener was closed by then, it is closed, as
+//! the kernel does with connections that nobody has accepted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
@@ -159,8 +159,8 @@ impl Bell {
         unsafe { raw::read(self.0.as_raw_fd(), (&raw mut rings).cast(), size_of_val(&rings)) };
     }
 
-    /// Waits until the listener has something, or the bell is rung, which it forgets. Gives false in
-    /// the latter case, and when it can't tell.
+    /// Waits until the listener has something, or the bell is rung, which it forgets. Gives false
+    /// in the latter case, and when it can't tell.
     fn wait_with(&self, listener: &OwnedFd) -> bool {
         let asked =
             |fd: &OwnedFd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -309,8 +309,8 @@ pub fn about_to_close(fd: c_int) {
     LISTENERS.about_to_close(fd);
 }
 
-/// The descriptor was closed: as above, for those who began to wait in between, and what a thread has
-/// laid down.
+/// The descriptor was closed: as above, for those who began to wait in between, and what a thread
+/// has laid down.
 pub fn closed(fd: c_int) {
     LISTENERS.closed(fd);
 }

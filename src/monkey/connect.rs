@@ -15,9 +15,9 @@ use crate::green;
 /// comes to run; what the queue can't hold is sent again a second later.
 const BACKLOG: c_int = 4096;
 
-/// After so many connections the one that accepts, which may wait for this worker, is let run first:
-/// far fewer than its queue takes. Not after each, so that the first of many gets its request sent
-/// before the last has connected.
+/// After so many connections the one that accepts, which may wait for this worker, is let run
+/// first: far fewer than its queue takes. Not after each, so that the first of many gets its
+/// request sent before the last has connected.
 const AT_ONCE: u32 = 64;
 
 thread_local! {

@@ -1,14 +1,14 @@
-//! Who waits for the connections of a listener that an OS thread accepts from for green threads, and
-//! what that thread has laid down for them. Pure: `accept` keeps it under a lock, and does what it
-//! says; so the loom model can do the same.
+//! Who waits for the connections of a listener that an OS thread accepts from for green threads,
+//! and what that thread has laid down for them. Pure: `accept` keeps it under a lock, and does what
+//! it says; so the loom model can do the same.
 //!
 //! ```text
 //!   enter ──▶ waits ──take──▶ gone, with what was laid down
 //!               └────leave──▶ gone, with nothing or with that
 //! ```
 //! There is a thread while more wait than there is laid down for, and it goes on as long as that is
-//! so. Whoever makes it needless without having taken anything tells it to stop, for it sleeps until
-//! a connection comes.
+//! so. Whoever makes it needless without having taken anything tells it to stop, for it sleeps
+//! until a connection comes.
 //!
 //! What is laid down is for those who wait. If they go without it, because the thread could not be
 //! stopped any more, it is kept for whoever comes next.
@@ -122,8 +122,8 @@ impl<C, W: Clone> Door<C, W> {
         self.waiters()
     }
 
-    /// The thread, which waits at the listener's number, has got this. Gives whom to wake; nobody, if
-    /// it is kept.
+    /// The thread, which waits at the listener's number, has got this. Gives whom to wake; nobody,
+    /// if it is kept.
     #[must_use]
     pub(crate) fn lay_down(&mut self, got: Result<C, c_int>, listener: c_int) -> Vec<W> {
         match got {

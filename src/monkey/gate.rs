@@ -83,8 +83,8 @@ const LEAST_TRUST: i8 = -16;
 const MOST_TRUST: i8 = 8;
 
 /// What is paid back if it was enough. Two that talk to each other wait in turn: while one's yield
-/// is not decided the other one is refused, and that costs, too. So it must be worth more than both,
-/// or they stay at every second one for good.
+/// is not decided the other one is refused, and that costs, too. So it must be worth more than
+/// both, or they stay at every second one for good.
 const REWARD: i8 = 3;
 
 /// Green threads that talk to each other run on one worker: there one round of all others brings

@@ -1,5 +1,5 @@
-//! A value that is made when it is first needed and never freed. Without a lock, unlike std's: a child
-//! after `fork` may need it, whatever the threads that it does not have were about.
+//! A value that is made when it is first needed and never freed. Without a lock, unlike std's: a
+//! child after `fork` may need it, whatever the threads that it does not have were about.
 
 use std::ptr;
 
@@ -24,7 +24,8 @@ impl<T> Lazy<T> {
     #[cold]
     fn made(&self, value: T) -> &'static T {
         let new = Box::into_raw(Box::new(value));
-        // ORDERING: Release, so that who sees the pointer sees the value; Acquire if it is another's.
+        // ORDERING: Release, so that who sees the pointer sees the value; Acquire if it is
+        // another's.
         let stored =
             self.0.compare_exchange(ptr::null_mut(), new, Ordering::Release, Ordering::Acquire);
         match stored {

@@ -1,6 +1,6 @@
-//! The doors of all listeners that OS threads accept from for green ones, and in what order those who
-//! wait, the thread, and whoever closes the listener come to them. Pure: the kernel's sockets, and
-//! what blocks and wakes somebody, are the caller's.
+//! The doors of all listeners that OS threads accept from for green ones, and in what order those
+//! who wait, the thread, and whoever closes the listener come to them. Pure: the kernel's sockets,
+//! and what blocks and wakes somebody, are the caller's.
 //!
 //! Listeners go by their cookies: the kernel gives each socket one of its own, whatever its
 //! descriptors are.
@@ -68,8 +68,8 @@ impl<S: Street> Listeners<S> {
         Listeners { street, doors, count }
     }
 
-    /// Gives `f` the door of the listener with this cookie, which goes when nobody uses it any more.
-    /// No descriptor may be closed in `f`, because whoever closes one comes here.
+    /// Gives `f` the door of the listener with this cookie, which goes when nobody uses it any
+    /// more. No descriptor may be closed in `f`, because whoever closes one comes here.
     fn at_entry<R>(&self, cookie: u64, f: impl FnOnce(&mut Entry<S>) -> R) -> R {
         self.street.probe();
         let mut doors = self.doors.lock();
@@ -78,7 +78,8 @@ impl<S: Street> Listeners<S> {
         if entry.is_unused() {
             doors.remove(&cookie);
         }
-        // ORDERING: Relaxed, the lock orders it; whoever reads it without may come too early, or late.
+        // ORDERING: Relaxed, the lock orders it; whoever reads it without may come too early, or
+        // late.
         self.count.store(doors.len(), Ordering::Relaxed);
         given
     }
@@ -128,7 +129,8 @@ impl<S: Street> Listeners<S> {
             self.wake_all(&woken);
         }
         // If it was closed before this one entered, whoever closed it did not see it.
-        // ORDERING: with the fence in `closed`: it sees this one counted, or this one sees it closed.
+        // ORDERING: with the fence in `closed`: it sees this one counted, or this one sees it
+        // closed.
         fence(Ordering::SeqCst);
         let is_closed = self.street.cookie(listener) != Some(cookie);
         let mut outcome = None;
@@ -151,8 +153,8 @@ impl<S: Street> Listeners<S> {
         }
     }
 
-    /// The thread that was just asked for will heed this. Who would have rung it before need not: the
-    /// thread first asks whether it is wanted.
+    /// The thread that was just asked for will heed this. Who would have rung it before need not:
+    /// the thread first asks whether it is wanted.
     pub(crate) fn hang(&self, bell: S::Bell, cookie: u64) {
         self.at_entry(cookie, |entry| entry.bell = Some(bell));
     }
@@ -203,8 +205,8 @@ impl<S: Street> Listeners<S> {
         self.wake_all(&woken);
     }
 
-    /// The descriptor was closed: as above, for those who began to wait in between, and what a thread
-    /// has laid down.
+    /// The descriptor was closed: as above, for those who began to wait in between, and what a
+    /// thread has laid down.
     pub(crate) fn closed(&self, fd: c_int) {
         // ORDERING: with the fence in `wait`.
         fence(Ordering::SeqCst);

@@ -16,14 +16,14 @@
 //! ```
 //!
 //! With the Cargo feature `monkey` this crate has functions of the names of libc's blocking calls,
-//! and the linker binds your program's calls, std's and those of all other Rust crates, to them. Once
-//! [`patch_all`] was called, one that is made in a green thread, on a socket that is not
+//! and the linker binds your program's calls, std's and those of all other Rust crates, to them.
+//! Once [`patch_all`] was called, one that is made in a green thread, on a socket that is not
 //! non-blocking, and that would block, parks the green thread until the hub sees the socket ready.
 //! All others go straight to the kernel, which also decides every error. Without the feature not
 //! one name is there.
 //!
-//! The repository's `realworld/examples` have programs with HTTP clients, databases, child processes
-//! and peers that behave oddly.
+//! The repository's `realworld/examples` have programs with HTTP clients, databases, child
+//! processes and peers that behave oddly.
 //!
 //! # What cooperates
 //!
@@ -42,24 +42,24 @@
 //! # What does not
 //!
 //! - What waits for another thread: std's and parking_lot's locks, `mpsc`, `JoinHandle::join`,
-//!   `thread::park`. Between tasks use [`sync`](crate::sync); a lock of std's that a task holds while
-//!   it waits for a socket stops all of them for good, if another wants it.
-//!   parking_lot's yield before they block, and a green thread then lets others run even while it
-//!   has another such lock.
+//!   `thread::park`. Between tasks use [`sync`](crate::sync); a lock of std's that a task holds
+//!   while it waits for a socket stops all of them for good, if another wants it. parking_lot's
+//!   yield before they block, and a green thread then lets others run even while it has another
+//!   such lock.
 //! - Files, terminals, standard input and output, `flock`; `epoll_wait`, and with it whatever runs
 //!   tokio inside (`reqwest::blocking`, `postgres`). Leave them to [`offload`](crate::offload()).
 //! - Code in shared libraries, if they were not linked with the program; C code that was compiled
 //!   with `_FORTIFY_SOURCE`, where it calls `recv` and `read` by other names; `splice`.
-//! - A listener that OS threads accept from, too, or that came from another process, which may do so:
-//!   an OS thread makes the green thread's `accept`, because that can't be told not to block. It ends
-//!   when the task does. Only if somebody else has just taken the connection that it had seen, it
-//!   stays, and so does the listener, until the next one comes; that is for whoever accepts next, and
-//!   `poll` does not tell of it. If this process has *given* the listener to another one, `accept` may
-//!   hold the worker.
-//! - A named pipe, and before Linux 6.4 any pipe, that others read or write, too: who finds it ready is
-//!   not alone in that, so that the call may block, as it would have.
-//! - A stream socket is non-blocking for the moment in which it begins to connect, also for those who
-//!   share it: copies of the descriptor, child processes.
+//! - A listener that OS threads accept from, too, or that came from another process, which may do
+//!   so: an OS thread makes the green thread's `accept`, because that can't be told not to block.
+//!   It ends when the task does. Only if somebody else has just taken the connection that it had
+//!   seen, it stays, and so does the listener, until the next one comes; that is for whoever
+//!   accepts next, and `poll` does not tell of it. If this process has *given* the listener to
+//!   another one, `accept` may hold the worker.
+//! - A named pipe, and before Linux 6.4 any pipe, that others read or write, too: who finds it
+//!   ready is not alone in that, so that the call may block, as it would have.
+//! - A stream socket is non-blocking for the moment in which it begins to connect, also for those
+//!   who share it: copies of the descriptor, child processes.
 //! - Signal handlers should not make blocking calls: they run on the stack of whom they interrupt.
 //!
 //! The [watchdog](crate#green-threads-and-what-holds-them-up) tells what holds the worker.

@@ -25,8 +25,8 @@ pub fn events(fd: c_int, events: i16) -> i16 {
     }
 }
 
-/// The next call on the socket fails with what happened to it, and whatever call it is, it is told of it
-/// once.
+/// The next call on the socket fails with what happened to it, and whatever call it is, it is told
+/// of it once.
 pub fn has_failed(fd: c_int) -> bool {
     events(fd, 0) & libc::POLLERR != 0
 }

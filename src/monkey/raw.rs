@@ -76,7 +76,8 @@ calls! {
 /// As wide as a register: the last argument of `syscall` lies on the stack, and all of it is read.
 const NO_WAIT: c_long = libc::RWF_NOWAIT as c_long;
 
-/// As `readv`, but fails with EAGAIN instead of blocking. Pipes without a name can do that since Linux
+/// As `readv`, but fails with EAGAIN instead of blocking. Pipes without a name can do that since
+/// Linux
 /// 6.4; of others see [`can_t_tell`].
 ///
 /// # Safety

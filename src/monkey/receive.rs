@@ -201,8 +201,8 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
     receive(fd, || call(flags | libc::MSG_DONTWAIT), || call(flags))
 }
 
-/// As `recvmmsg` in C. Its time-out is looked at after each message, as the kernel does, and what is
-/// left of it is written there.
+/// As `recvmmsg` in C. Its time-out is looked at after each message, as the kernel does, and what
+/// is left of it is written there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn recvmmsg(
     fd: c_int,

@@ -284,8 +284,8 @@ fn write_parts_when_ready(fd: c_int, parts: &[iovec]) -> ssize_t {
 }
 
 /// A pipe that polls as writable takes PIPE_BUF bytes without blocking: so it is written in pieces
-/// of that, which is also what POSIX has written at once. (If another thread fills it in between, the
-/// write blocks, as it would have.)
+/// of that, which is also what POSIX has written at once. (If another thread fills it in between,
+/// the write blocks, as it would have.)
 fn write_pipe_when_ready(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the promise of the caller of the C function; `at` and `piece` stay within `len`.
     let write = |at: usize, piece| unsafe { raw::write(fd, buffer.wrapping_byte_add(at), piece) };

@@ -35,8 +35,8 @@ pub(crate) struct Slot<H, F, T, W> {
     pub(crate) pool: u32,
     pub(crate) claimed: StdAtomicBool,
     state: AtomicU8,
-    /// The receiver has moved the value out. Written by it alone, and so no bit of the state: a plain
-    /// store is cheaper than one more read-modify-write.
+    /// The receiver has moved the value out. Written by it alone, and so no bit of the state: a
+    /// plain store is cheaper than one more read-modify-write.
     taken: AtomicBool,
     waiter: UnsafeCell<Option<W>>,
     content: UnsafeCell<Content<F, T>>,
@@ -122,9 +122,10 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         self.waiter.with_mut(|waiter| unsafe { (*waiter).take() })
     }
 
-    /// Ends it from outside, as `fate` says, whether or not somebody has the work. None if it is over
-    /// already; else the waiter that now must be woken, if there is one. If nobody has the work, it
-    /// stays until [`discard`](Slot::discard): its destructor is foreign code, which may never return.
+    /// Ends it from outside, as `fate` says, whether or not somebody has the work. None if it is
+    /// over already; else the waiter that now must be woken, if there is one. If nobody has the
+    /// work, it stays until [`discard`](Slot::discard): its destructor is foreign code, which may
+    /// never return.
     pub(crate) fn end(&self, fate: u8) -> Option<Option<W>> {
         let unless_over = |state| {
             let left = if state & BEGUN == 0 { BEGUN | LEFT } else { 0 };
@@ -192,9 +193,9 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         !has_work(state) && (state & (READY | FATE) != READY || self.is_taken())
     }
 
-    /// Decides that it ends as overflowed once `bury_doomed` is called, unless it is over or ends otherwise:
-    /// for one who has the work, and died at whatever it was doing with it. What of the work or of a
-    /// value is here, is leaked.
+    /// Decides that it ends as overflowed once `bury_doomed` is called, unless it is over or ends
+    /// otherwise: for one who has the work, and died at whatever it was doing with it. What of the
+    /// work or of a value is here, is leaked.
     ///
     /// # Safety
     /// Whoever had the work will never run again.
@@ -205,8 +206,8 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_over);
     }
 
-    /// Makes it over, if `doom` has decided how it ends: else None. Gives the waiter that now must be
-    /// woken, if there is one.
+    /// Makes it over, if `doom` has decided how it ends: else None. Gives the waiter that now must
+    /// be woken, if there is one.
     pub(crate) fn bury_doomed(&self) -> Option<Option<W>> {
         let if_doomed = |state| (state & (READY | FATE) == OVERFLOWED).then_some(state | READY);
         // ORDERING: as in `set_ready`.
@@ -272,8 +273,8 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         true
     }
 
-    /// Moves the value out, or gives what `ended` makes of how it was ended instead: `None` if it is
-    /// not over, or was taken.
+    /// Moves the value out, or gives what `ended` makes of how it was ended instead: `None` if it
+    /// is not over, or was taken.
     ///
     /// # Safety
     /// Only the one receiver may call this.
@@ -284,7 +285,8 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         if state & READY == 0 || self.is_taken() {
             return None;
         }
-        // ORDERING: Relaxed. Only the receiver sets it; `drop` comes after it by the count of owners.
+        // ORDERING: Relaxed. Only the receiver sets it; `drop` comes after it by the count of
+        // owners.
         self.taken.store(true, Ordering::Relaxed);
         if state & FATE != 0 {
             return Some(ended(state & FATE));

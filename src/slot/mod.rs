@@ -172,9 +172,9 @@ pub(crate) trait Ended {
 }
 
 impl<H, F, T> Slot<H, F, T> {
-    /// Has `f`, which must not unwind, make the value of the work, and wakes whoever waits for it. If
-    /// somebody has ended it meanwhile, gives the value to `late` instead, and gives false. None if
-    /// somebody else has the work.
+    /// Has `f`, which must not unwind, make the value of the work, and wakes whoever waits for it.
+    /// If somebody has ended it meanwhile, gives the value to `late` instead, and gives false. None
+    /// if somebody else has the work.
     #[inline]
     pub(crate) fn carry_out(&self, f: impl FnOnce(F) -> T, late: impl FnOnce(T)) -> Option<bool> {
         let value = f(self.begin()?);

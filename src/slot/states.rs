@@ -18,9 +18,9 @@ pub const WAITING: u8 = 1 << 1;
 /// not touch it again.
 pub const READY: u8 = 1 << 2;
 
-/// Three bits: how it ends, if somebody other than who has the work ends it; zero if nobody does. Set
-/// once, by whoever finds them and `READY` clear. Then there is no value: the receiver does not look
-/// at the content, which stays whose it is.
+/// Three bits: how it ends, if somebody other than who has the work ends it; zero if nobody does.
+/// Set once, by whoever finds them and `READY` clear. Then there is no value: the receiver does not
+/// look at the content, which stays whose it is.
 pub const FATE: u8 = 0b111 << 3;
 
 /// The work is still there, though it will never begin. Set together with `BEGUN` and a [`FATE`];

@@ -71,7 +71,8 @@ fn a_task_that_only_yields_lets_others_sleep_and_wake() {
 }
 
 /// Nobody who waits beside a load is starved if half of the waits are shorter than this: the hub
-/// and may's selector have their turns within 10 ms, unless the machine is busy with something else.
+/// and may's selector have their turns within 10 ms, unless the machine is busy with something
+/// else.
 const STARVED: Duration = Duration::from_millis(100);
 
 #[track_caller]

@@ -168,8 +168,8 @@ fn one_who_selects_both_ends_of_a_channel_does_not_meet_itself() {
     }
 }
 
-/// Selects among these channels, in one of the ways. Gives a message that was received; takes its own
-/// if that was sent. Neither if it gave up.
+/// Selects among these channels, in one of the ways. Gives a message that was received; takes its
+/// own if that was sent. Neither if it gave up.
 fn select_somehow(
     random: &mut Random,
     senders: &[Sender<Counted>],

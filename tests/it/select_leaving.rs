@@ -1,4 +1,5 @@
-//! `Select` and `select!`, where one leaves: by dropping what was selected, by a cancel, by unwinding.
+//! `Select` and `select!`, where one leaves: by dropping what was selected, by a cancel, by
+//! unwinding.
 
 use std::collections::HashSet;
 use std::sync::mpsc;

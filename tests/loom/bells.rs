@@ -1,8 +1,9 @@
 //! What an OS thread waits for, on the kernel's futex. (`bell` is the models' own, with which they
 //! park.)
 //!
-//! Seen to fail: each ordering that is not Relaxed to Relaxed: a race on what was done before the ring.
-//! In `ring`, no wake of who waits; in `wait_until`, no look for a ring as the time is over: a deadlock.
+//! Seen to fail: each ordering that is not Relaxed to Relaxed: a race on what was done before the
+//! ring. In `ring`, no wake of who waits; in `wait_until`, no look for a ring as the time is over:
+//! a deadlock.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

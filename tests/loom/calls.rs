@@ -11,8 +11,8 @@ use crate::bell::Bell;
 use crate::called::Called;
 use crate::preemptions::bounded_model;
 
-/// A green thread as far as calls go: `Green::sleep_until_called` and `Green::call`, with a bell for
-/// what parks and unparks it.
+/// A green thread as far as calls go: `Green::sleep_until_called` and `Green::call`, with a bell
+/// for what parks and unparks it.
 struct Sleeper {
     called: Called<Bell>,
     parking: Arc<Bell>,

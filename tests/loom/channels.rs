@@ -1,7 +1,8 @@
 //! Channels: those who send and receive, wait, give up and go.
 //!
-//! Seen to fail: an end that goes without waking whoever waits at the other, nobody woken when there
-//! is room or a message, or a message left with a receiver who gave up: a deadlock or a lost message.
+//! Seen to fail: an end that goes without waking whoever waits at the other, nobody woken when
+//! there is room or a message, or a message left with a receiver who gave up: a deadlock or a lost
+//! message.
 
 use std::time::Duration;
 

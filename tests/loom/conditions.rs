@@ -2,9 +2,9 @@
 //!
 //! Seen to fail, in `Condition`: unlocked before the list is entered:
 //! `what_is_notified_under_the_lock_is_not_missed` deadlocks; a notification that is kept by who
-//! unwinds, or one who gives up and stays listed: `a_notification_of_one_who_gives_up_is_the_next_one_s`
-//! does, and the latter finds a wait that timed out though it was notified in
-//! `a_wait_times_out_or_is_notified`.
+//! unwinds, or one who gives up and stays listed:
+//! `a_notification_of_one_who_gives_up_is_the_next_one_s` does, and the latter finds a wait that
+//! timed out though it was notified in `a_wait_times_out_or_is_notified`.
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;

@@ -1,9 +1,9 @@
 //! The crew that runs what is offloaded, with loom's threads.
 //!
-//! Seen to fail, in `Crew`: a thread that ends though it is called, or is still listed as idle; no share
-//! given back, or nobody told of it who returns; what is queued before who returns; a share beyond the
-//! limit. And if the system refuses a thread: its share kept, the work queued though nobody is there to
-//! do it, or done without a share; and one that is spawned without the lock.
+//! Seen to fail, in `Crew`: a thread that ends though it is called, or is still listed as idle; no
+//! share given back, or nobody told of it who returns; what is queued before who returns; a share
+//! beyond the limit. And if the system refuses a thread: its share kept, the work queued though
+//! nobody is there to do it, or done without a share; and one that is spawned without the lock.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -1,10 +1,11 @@
 //! Waits for a descriptor, and who ends them.
 //!
-//! Seen to fail, in `Watches`: the unpark before the state in `Wait::end`, no arming anew in `fired`,
-//! or a wait that leaves and takes the others with it: `an_event_for_one_leaves_the_others_watched`
-//! deadlocks. No look for those who began to wait in between in `closed`, or no fence there, or in
-//! `wait_once`: `a_wait_that_begins_while_its_descriptor_is_closed_ends` deadlocks. A wait that is
-//! not begun anew: `who_waits_while_the_number_becomes_anothers_waits_for_that` finds the wrong end.
+//! Seen to fail, in `Watches`: the unpark before the state in `Wait::end`, no arming anew in
+//! `fired`, or a wait that leaves and takes the others with it:
+//! `an_event_for_one_leaves_the_others_watched` deadlocks. No look for those who began to wait in
+//! between in `closed`, or no fence there, or in `wait_once`:
+//! `a_wait_that_begins_while_its_descriptor_is_closed_ends` deadlocks. A wait that is not begun
+//! anew: `who_waits_while_the_number_becomes_anothers_waits_for_that` finds the wrong end.
 
 use std::os::fd::RawFd;
 

@@ -1,8 +1,8 @@
 //! The desk of the watchdog's thread: deadlines and rouses that come while it goes to sleep.
 //!
-//! Seen to fail, in `Desk`: `enter` that does not ring, or not for what is earlier; `rouse` that does
-//! not ring; `sleep` that says until when only after it has let go of the lock, that sleeps with the
-//! rouse that it took, or until the later of two times: a deadlock.
+//! Seen to fail, in `Desk`: `enter` that does not ring, or not for what is earlier; `rouse` that
+//! does not ring; `sleep` that says until when only after it has let go of the lock, that sleeps
+//! with the rouse that it took, or until the later of two times: a deadlock.
 
 use loom::sync::Arc;
 use loom::thread;

@@ -1,15 +1,16 @@
 //! Listeners' doors: those who wait there for connections, the OS thread that accepts for them,
 //! somebody else who accepts from the same listener, and who closes it.
 //!
-//! Seen to fail, in `Door`: `leave` that tells nobody to stop, `goes_on` that remembers a thread which
-//! ends, or `take_kept` of what others wait for: a deadlock. In `Listeners`: who gives up and does not
-//! ring, or a bell that is not hung: `a_thread_that_nobody_needs_ends_and_who_comes_next_has_one`
-//! deadlocks; no look in `closed` for those who began to wait in between, no fence there or in `wait`,
-//! no look in `wait` whether it came too late:
-//! `who_waits_is_told_that_the_listener_is_closed_and_so_is_the_thread` deadlocks; a connection that
-//! comes when the listener is closed and is kept: there, its door is left. Nobody woken when there is
-//! no thread: `if_no_thread_can_be_had_all_who_rely_on_it_hear_so` deadlocks; a failure that hides
-//! that the listener is closed: `who_can_have_no_thread_hears_that_the_listener_is_closed`.
+//! Seen to fail, in `Door`: `leave` that tells nobody to stop, `goes_on` that remembers a thread
+//! which ends, or `take_kept` of what others wait for: a deadlock. In `Listeners`: who gives up and
+//! does not ring, or a bell that is not hung:
+//! `a_thread_that_nobody_needs_ends_and_who_comes_next_has_one` deadlocks; no look in `closed` for
+//! those who began to wait in between, no fence there or in `wait`, no look in `wait` whether it
+//! came too late: `who_waits_is_told_that_the_listener_is_closed_and_so_is_the_thread` deadlocks; a
+//! connection that comes when the listener is closed and is kept: there, its door is left. Nobody
+//! woken when there is no thread: `if_no_thread_can_be_had_all_who_rely_on_it_hear_so` deadlocks; a
+//! failure that hides that the listener is closed:
+//! `who_can_have_no_thread_hears_that_the_listener_is_closed`.
 
 use std::collections::BTreeMap;
 

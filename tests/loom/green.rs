@@ -11,8 +11,8 @@ loom::thread_local! {
     static IS_HINDERED: Cell<bool> = Cell::new(false);
 }
 
-/// As in a destructor while a panic unwinds: the calling thread can't wait in `f`, and gives up even
-/// what another relies on. (So does a task that is cancelled.)
+/// As in a destructor while a panic unwinds: the calling thread can't wait in `f`, and gives up
+/// even what another relies on. (So does a task that is cancelled.)
 pub fn hindered<R>(f: impl FnOnce() -> R) -> R {
     IS_HINDERED.with(|is| is.set(true));
     let given = f();

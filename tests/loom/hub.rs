@@ -1,7 +1,8 @@
 //! The hub's inbox, and its timer.
 //!
 //! Seen to fail: in `Inbox::take`, the flag cleared after the lock is let go of, and in
-//! `Inbox::round` no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox` deadlocks.
+//! `Inbox::round` no look at `has_mail` after arming: `no_letter_is_left_in_the_hubs_inbox`
+//! deadlocks.
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;

@@ -1,8 +1,8 @@
 //! A job that is ended while it runs: whoever runs it hears of it, and nobody else.
 //!
-//! Seen to fail: in `Roster::interrupt`, the hint not set, and in the runner, which is mirrored, the
-//! work taken before the job is entered as running: `a_job_that_is_ended_while_it_waits_waits_no_longer`
-//! deadlocks.
+//! Seen to fail: in `Roster::interrupt`, the hint not set, and in the runner, which is mirrored,
+//! the work taken before the job is entered as running:
+//! `a_job_that_is_ended_while_it_waits_waits_no_longer` deadlocks.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -57,8 +57,8 @@ struct Pool {
 }
 
 impl Pool {
-    /// `run_jobs`: each job waits for what never comes, or, if it is `quick`, looks once. Gives which
-    /// of them were interrupted.
+    /// `run_jobs`: each job waits for what never comes, or, if it is `quick`, looks once. Gives
+    /// which of them were interrupted.
     fn run(&self, me: &Arc<Green>, jobs: Vec<(Arc<Job>, bool)>) -> Vec<u32> {
         let mut interrupted = Vec::new();
         let number = {

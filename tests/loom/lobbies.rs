@@ -1,7 +1,7 @@
 //! Those who wait for a backlog to have room.
 //!
-//! Seen to fail, in `Lobby`: one who finds room without a call and stays listed, one who gives up and
-//! stays listed, or keeps its call: the last one waits for good.
+//! Seen to fail, in `Lobby`: one who finds room without a call and stays listed, one who gives up
+//! and stays listed, or keeps its call: the last one waits for good.
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;

@@ -10,8 +10,8 @@ use crate::bell::Bell;
 use crate::preemptions::bounded_model;
 use crate::{permits, primitives, wait_list};
 
-/// A lock made of permits, and what it protects: in a loom cell, so that two who have it, or one who
-/// does not see what the last one did, are a race.
+/// A lock made of permits, and what it protects: in a loom cell, so that two who have it, or one
+/// who does not see what the last one did, are a race.
 struct Lock {
     permits: permits::Permits<Arc<Bell>>,
     value: primitives::UnsafeCell<u32>,

@@ -1,7 +1,7 @@
 //! A value that is made when it is first needed.
 //!
-//! Seen to fail, in `Lazy`: the Release of who makes it, the Acquire of who finds it there, or of who
-//! comes second, to Relaxed: a race.
+//! Seen to fail, in `Lazy`: the Release of who makes it, the Acquire of who finds it there, or of
+//! who comes second, to Relaxed: a race.
 
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicPtr;

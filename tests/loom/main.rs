@@ -99,7 +99,8 @@ mod primitives {
         /// and so must look.
         pub fn wait_until(word: &AtomicU32, expected: u32, until: u64) -> bool {
             let mut kernel = KERNEL.lock().unwrap();
-            // As the kernel looks: under the lock that a wake takes, too, but ordering nothing else.
+            // As the kernel looks: under the lock that a wake takes, too, but ordering nothing
+            // else.
             if word.load(Ordering::Relaxed) == expected && kernel.now < until {
                 let awake = Arc::new(Condvar::new());
                 let word = ptr::from_ref(word).addr();

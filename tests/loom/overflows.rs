@@ -1,7 +1,7 @@
 //! Those who overflowed their stack, from the signal handler to the hub.
 //!
-//! Seen to fail: in `Overflowed`, `push`'s Release or `take`'s Acquire to Relaxed: a race; a link that
-//! is not stored anew after another came first: one is never buried.
+//! Seen to fail: in `Overflowed`, `push`'s Release or `take`'s Acquire to Relaxed: a race; a link
+//! that is not stored anew after another came first: one is never buried.
 
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicPtr;

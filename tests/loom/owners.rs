@@ -1,9 +1,9 @@
 //! An object with several owners.
 //!
-//! Seen to fail: in `Shared::drop`, load(Acquire) to Relaxed, and fetch_sub(AcqRel) to Acquire or to
-//! Release: `an_objects_last_owner_sees_what_the_others_did` reports a race, as it does if an only
-//! owner is taken for the last one after it looked twice; the same in `owners_of` and `into_last`:
-//! `who_is_alone_or_given_the_last_owner_back_sees_what_the_others_did` does.
+//! Seen to fail: in `Shared::drop`, load(Acquire) to Relaxed, and fetch_sub(AcqRel) to Acquire or
+//! to Release: `an_objects_last_owner_sees_what_the_others_did` reports a race, as it does if an
+//! only owner is taken for the last one after it looked twice; the same in `owners_of` and
+//! `into_last`: `who_is_alone_or_given_the_last_owner_back_sees_what_the_others_did` does.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! The scheduler's loop: told that something is due, stopped, and started anew.
 //!
-//! Seen to fail, in `Loops`: `rest` that looks at no news, `tell` that gives nobody, `stop` that tells
-//! nobody, or a loop that is to end and lists itself, or takes the next one's news or sleeper for its
-//! own: what is due is never taken.
+//! Seen to fail, in `Loops`: `rest` that looks at no news, `tell` that gives nobody, `stop` that
+//! tells nobody, or a loop that is to end and lists itself, or takes the next one's news or sleeper
+//! for its own: what is due is never taken.
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;

@@ -1,25 +1,25 @@
 //! `select`: those who wait at several channels, with those whom they meet.
 //!
 //! Seen to fail:
-//! * in `Choice::claim_both`, the other claimed whether or not it is open, or without a look at its own
-//!   state: `who_is_claimed_by_one_is_not_claimed_by_another` finds a message in a queue that has no
-//!   room.
+//! * in `Choice::claim_both`, the other claimed whether or not it is open, or without a look at its
+//!   own state: `who_is_claimed_by_one_is_not_claimed_by_another` finds a message in a queue that
+//!   has no room.
 //! * in `Exchange::meet`, a promise without a grant: `what_is_promised_comes_or_is_asked_for_again`
-//!   deadlocks, as it does if a sender that gives up leaves its receiver listed. In `is_handed`, no look
-//!   at the queue: one is told there that all senders are gone, while a message is left.
+//!   deadlocks, as it does if a sender that gives up leaves its receiver listed. In `is_handed`, no
+//!   look at the queue: one is told there that all senders are gone, while a message is left.
 //! * in `Exchange::put_back`, a message that is dropped:
 //!   `every_message_is_received_once_though_one_who_selects_gives_up` misses one.
 //! * in `Exchange::lose_senders`, nobody claimed: `who_selects_is_told_when_the_senders_are_gone`
 //!   deadlocks.
 //! * in `Exchange::fulfil`, a message that is dropped if its receiver is gone:
 //!   `a_message_whose_receiver_gives_up_is_the_next_one_s` deadlocks.
-//! * in `channel::release`, those who watch not told, or in `Exchange::can`, those who wait at the other
-//!   end not looked for: the tests of those who watch deadlock.
+//! * in `channel::release`, those who watch not told, or in `Exchange::can`, those who wait at the
+//!   other end not looked for: the tests of those who watch deadlock.
 //! * in `Channel::recv_later` and in `Listed::block`, one that goes when its time is over though a
-//!   sender relies on it: `who_was_met_waits_though_its_time_is_over` finds a message in a queue that
-//!   has no room.
-//! * in `Select::run`, one that is not listed, or in `Listed::end`, one that goes on with what is gone
-//!   again: deadlocks, or a message too few.
+//!   sender relies on it: `who_was_met_waits_though_its_time_is_over` finds a message in a queue
+//!   that has no room.
+//! * in `Select::run`, one that is not listed, or in `Listed::end`, one that goes on with what is
+//!   gone again: deadlocks, or a message too few.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The quota of green threads, and who is refused one.
 //!
 //! Seen to fail: in `Quota`, either fence left out, and in `list`, a look at `most_at_ease` whoever
-//! asks: `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks. A look after a while that
-//! lets the next one believe that there will be another: one of `who_had_no_memory_is_asked_again_later`
-//! never is.
+//! asks: `who_is_refused_a_green_thread_is_asked_again_when_one_ends` deadlocks. A look after a
+//! while that lets the next one believe that there will be another: one of
+//! `who_had_no_memory_is_asked_again_later` never is.
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;

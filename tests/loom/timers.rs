@@ -1,9 +1,9 @@
 //! The hub's timers: its timerfd is armed for the earliest of them, and a letter that is to wake it
 //! before long sets the same timerfd.
 //!
-//! Seen to fail: in `Armed`, `arm` that keeps what was armed before, or `comes_too_late` that asks for
-//! later instead of earlier ones: a sleeper is never woken. In `Inbox::round`, no look at the mail
-//! after arming: the letter is not read.
+//! Seen to fail: in `Armed`, `arm` that keeps what was armed before, or `comes_too_late` that asks
+//! for later instead of earlier ones: a sleeper is never woken. In `Inbox::round`, no look at the
+//! mail after arming: the letter is not read.
 
 use std::cell::RefCell;
 

@@ -3,15 +3,17 @@
 //! Seen to fail:
 //! * `publish`'s fetch_or(READY, AcqRel) to Acquire: `a_value_reaches_who_waits_for_it` reports a
 //!   race on the content; to Release: on the waiter.
-//! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the waiter.
+//! * `register`'s fetch_or(WAITING, AcqRel) to Acquire: the same model reports a race on the
+//!   waiter.
 //! * `publish` that gives no value back when somebody has ended it: in
 //!   `of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which` two decide.
-//! * `discard` that clears nothing: the work is dropped twice in `what_is_ended_before_it_begins_…`; one
-//!   that is left to the slot's drop, and forgotten there: it is never dropped.
+//! * `discard` that clears nothing: the work is dropped twice in
+//!   `what_is_ended_before_it_begins_…`; one that is left to the slot's drop, and forgotten there:
+//!   it is never dropped.
 //! * in `blocking::block`, a wait that takes any wake for its own:
-//!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value; one that looks for an
-//!   interruption before it parks and not again: `a_task_that_is_ended_while_it_waits_ends` deadlocks,
-//!   and one that looks for it last gives the wrong end there; no care that others run:
+//!   `a_wait_whose_time_runs_out_as_the_value_comes_ends_once` finds no value; one that looks for
+//!   an interruption before it parks and not again: `a_task_that_is_ended_while_it_waits_ends`
+//!   deadlocks, and one that looks for it last gives the wrong end there; no care that others run:
 //!   `a_wait_whose_time_is_over_lets_others_run_first`.
 
 use loom::sync::Arc;

@@ -1,7 +1,7 @@
 //! The lock of one word that the library's own state is kept under.
 //!
-//! Weakened: `try_lock`'s and `wait`'s Acquire and `unlock`'s Release to Relaxed is a race on what the
-//! lock protects; a wait for TAKEN instead of AWAITED, and no wake in `unlock`, deadlock.
+//! Weakened: `try_lock`'s and `wait`'s Acquire and `unlock`'s Release to Relaxed is a race on what
+//! the lock protects; a wait for TAKEN instead of AWAITED, and no wake in `unlock`, deadlock.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

@@ -240,8 +240,9 @@ fn the_shortest_sleeps_let_others_run() {
     }
 }
 
-/// Has `twice` make a call that blocks on one end of a connection and then another one, in an OS thread
-/// and in a green one, while the other end, from which five bytes came, is reset. Gives what both gave.
+/// Has `twice` make a call that blocks on one end of a connection and then another one, in an OS
+/// thread and in a green one, while the other end, from which five bytes came, is reset. Gives what
+/// both gave.
 fn when_reset(twice: fn(RawFd) -> [isize; 2]) -> [[isize; 2]; 2] {
     let connect = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -268,8 +268,8 @@ fn can_tell(pipe: &impl AsRawFd) -> bool {
     unsafe { libc::preadv2(pipe.as_raw_fd(), &raw const part, 1, -1, libc::RWF_NOWAIT) == 0 }
 }
 
-/// Waits until the bytes in the pipe are as many as is wanted, and then sometimes longer: so that what
-/// the caller does comes before, within and after what a task does.
+/// Waits until the bytes in the pipe are as many as is wanted, and then sometimes longer: so that
+/// what the caller does comes before, within and after what a task does.
 fn wait_about_until(pipe: &impl AsRawFd, round: usize, wanted: fn(usize) -> bool) {
     let mut bytes: i32 = 0;
     // SAFETY: there is room for a number.
@@ -356,7 +356,8 @@ fn a_pipe_that_others_write_does_not_hold_the_worker() {
         let runs = huey.task("run", || ());
         for _ in 0..ROUNDS {
             from.read_exact(&mut [0; PAGE]).unwrap();
-            // One of them writes the next, and then it is full. Nobody reads before the task has run.
+            // One of them writes the next, and then it is full. Nobody reads before the task has
+            // run.
             wait_about_until(&from, 0, |bytes| bytes == PAGE);
             runs.call(()).get_timeout(LIMIT).unwrap();
         }

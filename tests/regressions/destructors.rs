@@ -1,5 +1,5 @@
-//! Destructors of what tasks are called with and of what they give: they may wait, and outgrow their
-//! stack.
+//! Destructors of what tasks are called with and of what they give: they may wait, and outgrow
+//! their stack.
 
 use std::sync::mpsc;
 use std::time::Duration;

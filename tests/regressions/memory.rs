@@ -53,8 +53,8 @@ impl log::Log for Refusals {
     fn flush(&self) {}
 }
 
-/// Runs `act`, for which there is no memory, with a huey whose worker is idle; and gives it back the
-/// memory when it was refused.
+/// Runs `act`, for which there is no memory, with a huey whose worker is idle; and gives it back
+/// the memory when it was refused.
 fn refuse<T>(act: impl FnOnce() -> T) -> T {
     let (tell, told) = mpsc::channel();
     TELL.set(tell).unwrap();

@@ -249,7 +249,8 @@ fn a_thousand_overflows_one_after_another_are_all_told() {
     });
 }
 
-/// Goes down until no more than `left` bytes are left of a stack of `size`, whose top is near `top`.
+/// Goes down until no more than `left` bytes are left of a stack of `size`, whose top is near
+/// `top`.
 #[inline(never)]
 fn descend_until(left: usize, size: usize, top: usize, then: &dyn Fn()) -> u64 {
     let frame = black_box([1u64; 16]);

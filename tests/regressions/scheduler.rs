@@ -1,5 +1,5 @@
-//! The scheduler's loop: foreign code that holds it, or ends it, and starts and shutdowns that cross
-//! its way.
+//! The scheduler's loop: foreign code that holds it, or ends it, and starts and shutdowns that
+//! cross its way.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};

@@ -32,7 +32,8 @@ fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
         let greedy = MiniHuey::new("greedy");
         let (gate, task) = gated(&greedy, Duration::from_millis(200));
         let results: Vec<_> = (0..CALLS).map(|_| task.call(())).collect();
-        // The other one takes what is left, until nothing is. Its first runner it gets all the same.
+        // The other one takes what is left, until nothing is. Its first runner it gets all the
+        // same.
         let modest = MiniHuey::new("modest");
         let (its_gate, held) = gated(&modest, Duration::from_millis(1));
         let (mut held_back, mut running, mut looks) = (Vec::new(), 0, 0);

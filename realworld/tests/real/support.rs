@@ -78,8 +78,8 @@ pub fn value<T: Send + 'static>(mut result: TaskResult<T>) -> T {
 }
 
 impl<T> Run<T> {
-    /// That they waited at the same time: `waits` is what they waited in all, and what it would take
-    /// them one after another, however fast the machine is.
+    /// That they waited at the same time: `waits` is what they waited in all, and what it would
+    /// take them one after another, however fast the machine is.
     #[track_caller]
     pub fn assert_together(&self, waits: Duration) {
         let took = self.took;

@@ -1,6 +1,6 @@
-//! Pairs who pass a ball to and fro for the whole run, each pair with a lock and a condition variable
-//! of its own. A pass is notified once, and nobody else notifies: if that is lost, both wait for good.
-//! (Whoever else waits for word here would be woken by the next that comes.)
+//! Pairs who pass a ball to and fro for the whole run, each pair with a lock and a condition
+//! variable of its own. A pass is notified once, and nobody else notifies: if that is lost, both
+//! wait for good. (Whoever else waits for word here would be woken by the next that comes.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};

@@ -74,8 +74,8 @@ pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
     }
 }
 
-/// Until the stack ends: here, or deep inside of what it calls. Nothing that it calls takes anything
-/// that others would miss. (No panics: an overflow in the middle of one ends the process.)
+/// Until the stack ends: here, or deep inside of what it calls. Nothing that it calls takes
+/// anything that others would miss. (No panics: an overflow in the middle of one ends the process.)
 #[inline(never)]
 #[allow(unconditional_recursion, reason = "until the stack ends")]
 fn descend(level: u64, random: &mut Random) -> Value {

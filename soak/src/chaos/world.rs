@@ -238,8 +238,8 @@ pub fn world() -> &'static World {
     WORLD.get().expect("it is made first")
 }
 
-/// Without limits; few at a moment; a short backlog that rejects; a short one that has callers wait;
-/// and one that runs what is called in its caller.
+/// Without limits; few at a moment; a short backlog that rejects; a short one that has callers
+/// wait; and one that runs what is called in its caller.
 pub fn make(echo: std::net::SocketAddr) {
     let tally = |huey: &str| Tally::of(huey, false, huey == "strict");
     let families = vec![

@@ -7,12 +7,12 @@
 //! receiver that has waited longest, room to the sender that has.
 //! To wait is a point where a cancelled task unwinds: its message was not sent, and one that it was
 //! just given goes back to the front. A task that waits here keeps its place in its huey's
-//! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run then,
-//! a wait ends after 10 ms at the most, with the error of a time-out, or, where that is none of the
-//! errors, of a lost connection.
+//! `pool_size`. In a destructor while a panic unwinds a green thread, which can't let others run
+//! then, a wait ends after 10 ms at the most, with the error of a time-out, or, where that is none
+//! of the errors, of a lost connection.
 //!
-//! As with crossbeam, a sender in a `select!` makes its message when it has met a receiver, and that
-//! one waits for it: where the capacity is 0 even `try_recv` does, and one whose time is over.
+//! As with crossbeam, a sender in a `select!` makes its message when it has met a receiver, and
+//! that one waits for it: where the capacity is 0 even `try_recv` does, and one whose time is over.
 //!
 //! ```
 //! use minihuey::green;
@@ -128,9 +128,9 @@ pub fn at(when: Instant) -> Receiver<Instant> {
     Receiver(Channel::new(Some(1), Some(Alarm::new(when, None))))
 }
 
-/// A receiver that gets a message every `period`, which is the time at which it was due; and never an
-/// error. What is missed comes once: the next is due a period after this one was, or, if that is over
-/// when this one is received, a period after then.
+/// A receiver that gets a message every `period`, which is the time at which it was due; and never
+/// an error. What is missed comes once: the next is due a period after this one was, or, if that is
+/// over when this one is received, a period after then.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -408,8 +408,8 @@ impl<T> Drop for Asked<'_, T> {
 /// and then errors.
 pub struct Sender<T>(pub(super) Arc<Channel<T>>);
 
-/// The other end of a channel, which may be cloned, too: each message goes to one receiver. When all
-/// receivers are gone, what was not received is dropped, and senders get errors.
+/// The other end of a channel, which may be cloned, too: each message goes to one receiver. When
+/// all receivers are gone, what was not received is dropped, and senders get errors.
 pub struct Receiver<T>(pub(super) Arc<Channel<T>>);
 
 impl<T> Sender<T> {
@@ -424,8 +424,8 @@ impl<T> Sender<T> {
     /// Sends a message if that is possible at once.
     ///
     /// # Errors
-    /// With the message: `Full` if there is no room, or, where the capacity is 0, nobody who waits for
-    /// a message; `Disconnected` if all receivers are gone.
+    /// With the message: `Full` if there is no room, or, where the capacity is 0, nobody who waits
+    /// for a message; `Disconnected` if all receivers are gone.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.0.try_send(message)
     }

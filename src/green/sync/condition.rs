@@ -1,5 +1,5 @@
-//! Those who wait for a notification, with a lock let go of meanwhile. Pure: to unlock, to block and
-//! to lock again are the caller's.
+//! Those who wait for a notification, with a lock let go of meanwhile. Pure: to unlock, to block
+//! and to lock again are the caller's.
 //!
 //! ```text
 //!   listed ─▶ unlock ─▶ block until off the list ─▶ off the list ─▶ lock

@@ -1,5 +1,5 @@
-//! [`Condvar`]: a [`Condition`] that threads of either kind wait for, and the mutex that they let go of
-//! meanwhile.
+//! [`Condvar`]: a [`Condition`] that threads of either kind wait for, and the mutex that they let
+//! go of meanwhile.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,9 +17,9 @@ use crate::clock::deadline;
 /// Waits, with a [`Mutex`](super::Mutex) let go of meanwhile, until somebody notifies.
 ///
 /// The methods are parking_lot's. A wait may end without a notification, so look at what is waited
-/// for in a loop, or use [`wait_while`](Condvar::wait_while). Whoever has waited longest is notified
-/// first. A wait is a point where a cancelled task unwinds: it holds its lock again by then, and a
-/// notification that it got goes to the next.
+/// for in a loop, or use [`wait_while`](Condvar::wait_while). Whoever has waited longest is
+/// notified first. A wait is a point where a cancelled task unwinds: it holds its lock again by
+/// then, and a notification that it got goes to the next.
 ///
 /// In a destructor while a panic unwinds a green thread, a wait ends after 10 ms at the most, but
 /// for `wait_while` and for locking again: what [`Mutex`](super::Mutex) says of destructors holds.
@@ -74,7 +74,8 @@ impl Condvar {
         self.wait_or_unwind(guard, None);
     }
 
-    /// As [`wait`](Condvar::wait), for at most `timeout`. (To lock the mutex again may take longer.)
+    /// As [`wait`](Condvar::wait), for at most `timeout`. (To lock the mutex again may take
+    /// longer.)
     ///
     /// ```
     /// # use minihuey::sync::{Condvar, Mutex};

@@ -1,6 +1,6 @@
-//! [`Pool`]: connections that are made when they are needed, lent to one thread at a time, and kept.
-//! It connects, checks and lets go of connections without its lock: these are the program's code, and
-//! may wait.
+//! [`Pool`]: connections that are made when they are needed, lent to one thread at a time, and
+//! kept. It connects, checks and lets go of connections without its lock: these are the program's
+//! code, and may wait.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -16,13 +16,13 @@ use super::permits::{MAX_PERMITS, Permits};
 use crate::clock::deadline;
 use crate::error::PoolError;
 
-/// A pool of connections, or of anything else that is dear to make, for green threads and OS threads
-/// alike. Clones are the same pool.
+/// A pool of connections, or of anything else that is dear to make, for green threads and OS
+/// threads alike. Clones are the same pool.
 ///
 /// A thread that waits here for a connection does not hold the worker; other crates' pools (r2d2,
-/// `mysql::Pool`) would. A connection is made by `connect` when none is idle, and lent by a guard that
-/// gives it back when it is dropped. Whoever has waited longest gets the next. A task that waits keeps
-/// its place in its huey's `pool_size`.
+/// `mysql::Pool`) would. A connection is made by `connect` when none is idle, and lent by a guard
+/// that gives it back when it is dropped. Whoever has waited longest gets the next. A task that
+/// waits keeps its place in its huey's `pool_size`.
 ///
 /// A connection that comes back while a panic (or the end of a cancelled task) unwinds is not kept:
 /// there may be half an answer in it.
@@ -141,15 +141,15 @@ impl<T, E> Pool<T, E> {
     /// Lends a connection; waits while as many as there may be are lent.
     ///
     /// # Errors
-    /// [`PoolError::Connect`] with what `connect` gave; [`PoolError::Misconfigured`] if there may be no
-    /// connections; [`PoolError::WaitImpossible`] in a destructor while a panic unwinds a green
-    /// thread, if there is none within 10 ms.
+    /// [`PoolError::Connect`] with what `connect` gave; [`PoolError::Misconfigured`] if there may
+    /// be no connections; [`PoolError::WaitImpossible`] in a destructor while a panic unwinds a
+    /// green thread, if there is none within 10 ms.
     pub fn get(&self) -> Result<Pooled<T, E>, PoolError<E>> {
         self.lend(None)
     }
 
-    /// As [`get`](Pool::get), waiting for at most `timeout`. It does not limit how long `connect` takes,
-    /// nor the check: these know how to do that.
+    /// As [`get`](Pool::get), waiting for at most `timeout`. It does not limit how long `connect`
+    /// takes, nor the check: these know how to do that.
     ///
     /// # Errors
     /// [`PoolError::TimedOut`], and those of [`get`](Pool::get).
@@ -261,8 +261,8 @@ impl<T, E> PoolBuilder<T, E> {
         self
     }
 
-    /// How to find out, before an idle connection is lent, whether it still works: by a ping, say. One
-    /// that does not is closed, and another one tried or made.
+    /// How to find out, before an idle connection is lent, whether it still works: by a ping, say.
+    /// One that does not is closed, and another one tried or made.
     pub fn is_valid(
         mut self,
         is_valid: impl Fn(&mut T) -> bool + Send + Sync + 'static,

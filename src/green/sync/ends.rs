@@ -1,6 +1,6 @@
 //! The ends of a channel as a select sees them: each is one of several cases, which it lists itself
-//! at, is claimed for, and goes on with or withdraws from. Only `select` uses it; what is kept under
-//! the tickets is in `exchange`.
+//! at, is claimed for, and goes on with or withdraws from. Only `select` uses it; what is kept
+//! under the tickets is in `exchange`.
 
 use std::sync::Arc;
 use std::time::Instant;

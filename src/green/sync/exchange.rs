@@ -1,5 +1,6 @@
-//! What is in a channel, and who waits at which end of it. Pure: the channel keeps it under its lock,
-//! wakes whom it says, and lets go of values without the lock, for their destructors are foreign.
+//! What is in a channel, and who waits at which end of it. Pure: the channel keeps it under its
+//! lock, wakes whom it says, and lets go of values without the lock, for their destructors are
+//! foreign.
 //!
 //! ```text
 //!                       queue, at most `capacity`
@@ -9,27 +10,27 @@
 //!   while the queue is full              a value that comes is handed to the first
 //! ```
 //! A sender whose value was taken is off its list; one who finds itself on the list has its value
-//! still there, to take back. A receiver who is off its list finds a value handed to it, or, if there
-//! is none, that all senders are gone, or that it was promised one that did not come: then it asks
-//! again.
+//! still there, to take back. A receiver who is off its list finds a value handed to it, or, if
+//! there is none, that all senders are gone, or that it was promised one that did not come: then it
+//! asks again.
 //!
-//! Who waits at several channels (`select`) is listed with a [`Choice`]. A receiver of that kind is as
-//! any other once it is claimed. A sender of that kind has no value yet: it makes one when it knows
-//! that it is chosen. So it is granted a place for it:
+//! Who waits at several channels (`select`) is listed with a [`Choice`]. A receiver of that kind is
+//! as any other once it is claimed. A sender of that kind has no value yet: it makes one when it
+//! knows that it is chosen. So it is granted a place for it:
 //! - room in the queue, which is kept free for it;
-//! - or, where there can be no room, a receiver. That one stays on its list, for this sender alone, and
-//!   waits for the value, until the sender, if it has changed its mind, sends it away.
+//! - or, where there can be no room, a receiver. That one stays on its list, for this sender alone,
+//!   and waits for the value, until the sender, if it has changed its mind, sends it away.
 //!
 //! ```text
 //!   a receiver:  listed ──meets a sender that selects──▶ promised ──fulfil──▶ handed a value
 //!                                                           └──end_offer──▶ off the list, asks again
 //! ```
-//! A promised receiver waits on though its time is over, because the sender relies on it. It may still
-//! give up, if it is cancelled. Then the sender's value is put into the queue, be that full, as if that
-//! one had been handed it and put it back.
+//! A promised receiver waits on though its time is over, because the sender relies on it. It may
+//! still give up, if it is cancelled. Then the sender's value is put into the queue, be that full,
+//! as if that one had been handed it and put it back.
 //!
-//! Who only wants to know when something is possible (`ready`) *watches* an end, and claims nothing.
-//! Whoever changed anything has all those told who wait for what is possible then.
+//! Who only wants to know when something is possible (`ready`) *watches* an end, and claims
+//! nothing. Whoever changed anything has all those told who wait for what is possible then.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -219,8 +220,8 @@ impl<T, W> Exchange<T, W> {
         self.no_receivers
     }
 
-    /// For a sender that has no value yet. If it can be chosen now, claims `own`, and gives a ticket
-    /// that `is_granted`. If not, the ticket it has while it is listed, if it `waits`.
+    /// For a sender that has no value yet. If it can be chosen now, claims `own`, and gives a
+    /// ticket that `is_granted`. If not, the ticket it has while it is listed, if it `waits`.
     pub(crate) fn offer(&mut self, own: &Choice, waits: bool, waiter: W) -> Option<Ticket> {
         if self.no_receivers || !self.is_full() {
             if !own.claim() {
@@ -248,8 +249,8 @@ impl<T, W> Exchange<T, W> {
         }
     }
 
-    /// A sender who was chosen may go on: what it was granted is still there, or it is to be told that
-    /// there are no receivers.
+    /// A sender who was chosen may go on: what it was granted is still there, or it is to be told
+    /// that there are no receivers.
     pub(crate) fn is_granted(&self, ticket: Ticket) -> bool {
         match self.granted.get(&ticket) {
             Some(Grant::Room) => true,
@@ -317,8 +318,8 @@ impl<T, W> Exchange<T, W> {
     }
 
     /// For a receiver that waits elsewhere, too. If it can be chosen now, claims `own`, and gives a
-    /// ticket that is done, or will be when the sender has made its value. If not, the ticket it has
-    /// while it is listed, if it `waits`. And gives who is to be woken.
+    /// ticket that is done, or will be when the sender has made its value. If not, the ticket it
+    /// has while it is listed, if it `waits`. And gives who is to be woken.
     pub(crate) fn ask(
         &mut self,
         own: &Choice,
@@ -357,8 +358,9 @@ impl<T, W> Exchange<T, W> {
         self.receivers.get(ticket).is_some_and(|ask| ask.promised)
     }
 
-    /// A receiver who was chosen, and is done, has a value, or is to be told that there are no senders.
-    /// (Not as long as there are values, as there may be if it was promised one that did not come.)
+    /// A receiver who was chosen, and is done, has a value, or is to be told that there are no
+    /// senders. (Not as long as there are values, as there may be if it was promised one that did
+    /// not come.)
     pub(crate) fn is_handed(&self, ticket: Ticket) -> bool {
         self.handed.contains_key(&ticket) || (self.no_senders && self.queue.is_empty())
     }

@@ -1,10 +1,10 @@
 //! Locks, channels and a pool of connections that green threads and OS threads may share.
 //!
-//! In a task use these, not std's or parking_lot's, wherever one may have to wait while another holds
-//! the lock over a wait of its own: **a task that blocks on a lock of the operating system's holds the
-//! worker, and with it the one that has the lock, for good.** Here a green thread that waits lets
-//! others run, and an OS thread sleeps as usual. Locks that are never held over a wait may as well be
-//! parking_lot's, which are faster where OS threads fight for one.
+//! In a task use these, not std's or parking_lot's, wherever one may have to wait while another
+//! holds the lock over a wait of its own: **a task that blocks on a lock of the operating system's
+//! holds the worker, and with it the one that has the lock, for good.** Here a green thread that
+//! waits lets others run, and an OS thread sleeps as usual. Locks that are never held over a wait
+//! may as well be parking_lot's, which are faster where OS threads fight for one.
 //!
 //! - [`Mutex`], [`RwLock`], [`Condvar`]: with parking_lot's methods and guards (they are
 //!   [`lock_api`](https://docs.rs/lock_api)'s), never poisoned, and always fair.

@@ -13,9 +13,9 @@ pub struct RawMutex(Permits<Waiter>);
 ///
 /// It works as parking_lot's: [`lock`](lock_api::Mutex::lock) gives the guard itself, for there is
 /// no poisoning: after a panic the lock is free, and the data is as the panic left it. Unlike that
-/// one it is always fair: it goes to those who wait in the order in which they came. (A green thread
-/// that unlocks and locks again without a wait in between would otherwise keep all others of its
-/// worker out for good.)
+/// one it is always fair: it goes to those who wait in the order in which they came. (A green
+/// thread that unlocks and locks again without a wait in between would otherwise keep all others of
+/// its worker out for good.)
 ///
 /// It may be held across waits, such as [`green::sleep`](crate::green::sleep), and a guard may be
 /// sent to another thread. Locking it again in the thread that holds it waits for good. A task that
@@ -26,12 +26,13 @@ pub struct RawMutex(Permits<Waiter>);
 /// # In destructors
 /// While a panic unwinds a green thread it can't let others run: std would take them for unwinding,
 /// too. So waiting holds its worker. If who has the lock is a green thread of that worker, the wait
-/// would never end, and it can't fail either, for it has to give a guard. So **after 5 s `lock` ends
-/// the process** ([`abort`](std::process::abort)), with a message that names the task. (An OS thread,
-/// or a green thread of another worker, has that long to let go of it.) In a destructor of a task use
-/// [`try_lock`](lock_api::Mutex::try_lock), or [`try_lock_for`](lock_api::Mutex::try_lock_for),
-/// which waits for 10 ms at the most then; or leave the work to another task, to which a
-/// [`channel`](super::channel) that is not full takes it without a wait.
+/// would never end, and it can't fail either, for it has to give a guard. So **after 5 s `lock`
+/// ends the process** ([`abort`](std::process::abort)), with a message that names the task. (An OS
+/// thread, or a green thread of another worker, has that long to let go of it.) In a destructor of
+/// a task use [`try_lock`](lock_api::Mutex::try_lock), or
+/// [`try_lock_for`](lock_api::Mutex::try_lock_for), which waits for 10 ms at the most then; or
+/// leave the work to another task, to which a [`channel`](super::channel) that is not full takes it
+/// without a wait.
 ///
 /// The same holds for `lock` in a coroutine that the program made and cancelled by `may`'s own
 /// means, which no longer lets it wait.
@@ -68,8 +69,8 @@ pub type MappedMutexGuard<'a, T> = lock_api::MappedMutexGuard<'a, RawMutex, T>;
 /// A [`MutexGuard`] that keeps its lock alive. See `Mutex::lock_arc`.
 pub type ArcMutexGuard<T> = lock_api::ArcMutexGuard<RawMutex, T>;
 
-// SAFETY: there is one permit, and whoever holds the lock has it: `lock` returns only with it, never
-// unwinds, and nobody but `unlock` gives it back. Any thread may.
+// SAFETY: there is one permit, and whoever holds the lock has it: `lock` returns only with it,
+// never unwinds, and nobody but `unlock` gives it back. Any thread may.
 unsafe impl lock_api::RawMutex for RawMutex {
     #[allow(clippy::declare_interior_mutable_const, reason = "as lock_api asks for")]
     const INIT: RawMutex = RawMutex(Permits::new(1));

@@ -14,10 +14,10 @@ pub struct RawRwLock(Permits<Waiter>);
 
 /// A lock for one writer or many readers, which green threads and OS threads may share.
 ///
-/// As parking_lot's it is never poisoned, and a reader that comes while a writer waits stands behind
-/// it: so **a thread that reads must not ask to read again**, for with a writer in between it would
-/// wait for itself. Always fair: first come, first served, readers that stand together at once. There
-/// are no upgradable reads.
+/// As parking_lot's it is never poisoned, and a reader that comes while a writer waits stands
+/// behind it: so **a thread that reads must not ask to read again**, for with a writer in between
+/// it would wait for itself. Always fair: first come, first served, readers that stand together at
+/// once. There are no upgradable reads.
 ///
 /// What [`Mutex`](super::Mutex) says of cancelled tasks and of destructors holds here, too.
 ///

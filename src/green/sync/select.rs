@@ -1,5 +1,5 @@
-//! Waits for several channels at once. What happens when two meet is in `exchange`; which of several
-//! cases one goes on with, in `selection`. Here is the one who selects:
+//! Waits for several channels at once. What happens when two meet is in `exchange`; which of
+//! several cases one goes on with, in `selection`. Here is the one who selects:
 //!
 //! ```text
 //!   each channel: can it be now? ──yes, and claimed──────────────────────────┐
@@ -10,13 +10,13 @@
 //!                                                    ▼                       ▼
 //!                                             withdraw from all      SelectedOperation
 //! ```
-//! What was claimed is gone again if a sender was granted a receiver that is cancelled before the sender
-//! runs, or a receiver was promised a message by a sender that gives up before it sends it. One that is
-//! claimed waits on though its time is over: the other one relies on it.
+//! What was claimed is gone again if a sender was granted a receiver that is cancelled before the
+//! sender runs, or a receiver was promised a message by a sender that gives up before it sends it.
+//! One that is claimed waits on though its time is over: the other one relies on it.
 //!
 //! A claim is all that others do. Whatever they hand, grant or promise is kept in the channel under
-//! the ticket, so that leaving is the same at every moment, by a time-out, by unwinding or by dropping
-//! a [`SelectedOperation`]: withdraw the ticket, and what is kept for it goes to the next.
+//! the ticket, so that leaving is the same at every moment, by a time-out, by unwinding or by
+//! dropping a [`SelectedOperation`]: withdraw the ticket, and what is kept for it goes to the next.
 //!
 //! `ready` claims nothing and is claimed by nobody: it watches the channels.
 
@@ -194,12 +194,13 @@ impl<'a> Select<'a> {
         self.watch(None, false).map_err(|_| TryReadyError)
     }
 
-    /// Waits until an operation is possible, and gives its index. It does nothing with the channels:
-    /// others may be faster to do it, so try it, and wait again if that fails. And two who wait so, one
-    /// to send and one to receive, don't meet where the capacity is 0.
+    /// Waits until an operation is possible, and gives its index. It does nothing with the
+    /// channels: others may be faster to do it, so try it, and wait again if that fails. And two
+    /// who wait so, one to send and one to receive, don't meet where the capacity is 0.
     ///
-    /// Without operations it gives `usize::MAX` at once. In a destructor while a panic unwinds a green
-    /// thread, it gives the index of one that is not possible if none becomes so within 10 ms.
+    /// Without operations it gives `usize::MAX` at once. In a destructor while a panic unwinds a
+    /// green thread, it gives the index of one that is not possible if none becomes so within 10
+    /// ms.
     ///
     /// ```
     /// use minihuey::{green, sync::{Select, channel::unbounded}};
@@ -435,9 +436,9 @@ impl SelectedOperation<'_> {
 
     /// Sends `message`, by the sender that was selected.
     ///
-    /// It does not wait. If the receiver that it has met is cancelled meanwhile, the message is in the
-    /// channel for the next one, even where the capacity is 0. With any other sender than the one
-    /// that was selected it does what [`Sender::send`] does, and the operation is dropped.
+    /// It does not wait. If the receiver that it has met is cancelled meanwhile, the message is in
+    /// the channel for the next one, even where the capacity is 0. With any other sender than the
+    /// one that was selected it does what [`Sender::send`] does, and the operation is dropped.
     ///
     /// # Errors
     /// [`SendError`], with the message, if all receivers are gone.

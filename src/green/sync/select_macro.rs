@@ -2,8 +2,8 @@
 //!
 //! One arm after another is moved from the rest to the list of cases (`@arms`), each with names of
 //! its own for its end and its index, which are different variables although they are spelt alike.
-//! Then `@run` adds all of them to a `Select`, waits, and goes on in the arm that was selected, in the
-//! caller's own function, so that `?`, `break` and `return` do there what they say.
+//! Then `@run` adds all of them to a `Select`, waits, and goes on in the arm that was selected, in
+//! the caller's own function, so that `?`, `break` and `return` do there what they say.
 
 /// Waits for several operations on channels, does one that is possible, and goes on in its arm.
 ///
@@ -33,8 +33,8 @@
 ///
 /// - `recv(receiver) -> result => …`, where `result` is a pattern for what
 ///   [`recv`](super::channel::Receiver::recv) gives;
-/// - `send(sender, message) -> result => …`, for what [`send`](super::channel::Sender::send) gives. The
-///   message is made only if this arm is selected, so it may be moved there;
+/// - `send(sender, message) -> result => …`, for what [`send`](super::channel::Sender::send) gives.
+///   The message is made only if this arm is selected, so it may be moved there;
 /// - `default => …` if no operation is possible at once;
 /// - `default(timeout) => …` if none is within this time.
 ///
@@ -71,8 +71,8 @@
 /// # Ok::<(), minihuey::sync::channel::SendError<u32>>(())
 /// ```
 ///
-/// Where the capacity is 0, a sender that selects makes its message when it has met a receiver, which
-/// waits for it: even `try_recv` does, and a `select!` with a `default`.
+/// Where the capacity is 0, a sender that selects makes its message when it has met a receiver,
+/// which waits for it: even `try_recv` does, and a `select!` with a `default`.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __select {

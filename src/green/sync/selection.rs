@@ -1,13 +1,14 @@
-//! One who waits in several lists at once, to be served from one of them: which one is decided here,
-//! once. Each of its entries has a [`Choice`], and whoever is to serve that entry claims it first.
+//! One who waits in several lists at once, to be served from one of them: which one is decided
+//! here, once. Each of its entries has a [`Choice`], and whoever is to serve that entry claims it
+//! first.
 //!
 //! ```text
 //!   Open ──claim(case), by whoever serves──▶ Claimed(case): it goes on there
 //!     └────────close(), by itself──────────▶ Closed: it gave up
 //! ```
-//! Where two such meet, both are claimed at once or neither: with one after the other, each might have
-//! claimed itself for a third. Its lock is the innermost: it is taken with a list's lock held, and no
-//! lock is taken under it, but for that of a later selection.
+//! Where two such meet, both are claimed at once or neither: with one after the other, each might
+//! have claimed itself for a third. Its lock is the innermost: it is taken with a list's lock held,
+//! and no lock is taken under it, but for that of a later selection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,8 @@ enum State {
 }
 
 pub(crate) struct Selection {
-    /// In which order two are locked. (Not by their addresses: a model that is run again has others.)
+    /// In which order two are locked. (Not by their addresses: a model that is run again has
+    /// others.)
     number: u64,
     state: Mutex<State>,
 }

@@ -7,7 +7,8 @@ use super::super::{Waited, Waiter};
 use super::permits::{MAX_PERMITS, Permits};
 use crate::clock::deadline;
 
-/// So many permits, and no more, at a moment: to limit what green threads and OS threads do at once.
+/// So many permits, and no more, at a moment: to limit what green threads and OS threads do at
+/// once.
 ///
 /// First come, first served: who asks for many is not overtaken by who asks for few. To wait is a
 /// point where a cancelled task unwinds; it has no permit then. In a destructor while a panic
@@ -108,8 +109,8 @@ impl Semaphore {
         self.permits.free()
     }
 
-    /// Makes so many more permits, up to [`MAX_PERMITS`](Semaphore::MAX_PERMITS). To take some away,
-    /// acquire and [`forget`](SemaphorePermit::forget) them.
+    /// Makes so many more permits, up to [`MAX_PERMITS`](Semaphore::MAX_PERMITS). To take some
+    /// away, acquire and [`forget`](SemaphorePermit::forget) them.
     pub fn add_permits(&self, count: usize) {
         self.permits.give_back(count);
     }

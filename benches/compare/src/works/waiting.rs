@@ -45,8 +45,8 @@ fn wait_for(count: u64) -> Fallible<()> {
     Ok(())
 }
 
-/// Inserts tasks that call [`ended_with`] but can't run, then lets them run. The last things that it
-/// inserts must be able to run once `release` was called.
+/// Inserts tasks that call [`ended_with`] but can't run, then lets them run. The last things that
+/// it inserts must be able to run once `release` was called.
 pub fn measure_queued(
     count: u64,
     mut insert: impl FnMut(u64),
