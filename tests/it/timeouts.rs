@@ -10,7 +10,7 @@ use once_cell::sync::Lazy;
 use crate::support::{Gate, LIMIT, hold, next, until};
 
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
-const SHORT: Duration = Duration::from_millis(20);
+const SHORT: Duration = Duration::from_millis(100);
 
 /// Says so when it is dropped, and whether that was in a green thread that unwinds.
 struct Tell(mpsc::Sender<bool>);
