@@ -140,6 +140,34 @@ impl Results {
         contenders
     }
 
+    /// What the table says, with the numbers of tasks that were measured.
+    fn says(&self, table: &Table) -> String {
+        let mut says = table.says.to_owned();
+        for (work, results) in &self.0 {
+            for (case, count) in results["counts"].as_object().into_iter().flatten() {
+                let count = whole(count.as_f64().unwrap_or_default());
+                says = says.replace(&format!("{{{work}/{case}}}"), &count);
+            }
+        }
+        says
+    }
+
+    /// The fewest and the most rounds that a work had.
+    fn rounds(&self) -> (usize, usize) {
+        let columns = TABLES.iter().flat_map(|table| table.columns);
+        let rounds = columns.map(|column| self.samples(column, OURS, column.figure).len());
+        let rounds: Vec<_> = rounds.filter(|rounds| *rounds > 1).collect();
+        let of = |end: Option<&usize>| end.copied().unwrap_or_default();
+        (of(rounds.iter().min()), of(rounds.iter().max()))
+    }
+
+    /// All were measured in one run, on one machine.
+    pub fn are_of_one_run(&self) -> bool {
+        let mut machines = self.0.values().map(|results| &results["machine"]);
+        let first = machines.next();
+        machines.all(|machine| Some(machine) == first)
+    }
+
     fn has(&self, table: &Table) -> bool {
         table.columns.iter().any(|column| self.0.contains_key(column.work))
     }
@@ -157,7 +185,7 @@ fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
 pub fn section(results: &Results) -> String {
     let mut text = format!("{}\n", preamble(results));
     for table in TABLES.iter().filter(|table| results.has(table)) {
-        let _ = write!(text, "\n### {}\n\n{}\n", table.title, table.says);
+        let _ = write!(text, "\n### {}\n\n{}\n", table.title, results.says(table));
         if !table.drawn.is_empty() {
             let _ = write!(text, "\n![{0}](benches/results/{1}.svg)\n", table.title, table.file);
         }
@@ -176,7 +204,7 @@ pub fn in_full(results: &Results) -> String {
         "A ratio is to minihuey in the same round: the median of all rounds, the least and the most."
     );
     for table in TABLES.iter().filter(|table| results.has(table)) {
-        let _ = write!(text, "\n## {}\n\n{}\n", table.title, table.says);
+        let _ = write!(text, "\n## {}\n\n{}\n", table.title, results.says(table));
         if !table.drawn.is_empty() {
             let _ = write!(text, "\n![{}]({}.svg)\n", table.title, table.file);
         }
@@ -188,21 +216,27 @@ pub fn in_full(results: &Results) -> String {
 fn preamble(results: &Results) -> String {
     let Some(any) = results.0.values().next() else { return String::new() };
     let machine = &any["machine"];
+    let (least, most) = results.rounds();
     let fact = |name: &str| machine[name].as_str().unwrap_or("unknown").to_owned();
     let versions = any["versions"].as_object().into_iter().flatten();
     let versions: Vec<String> = versions
         .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or("unknown")))
         .collect();
     let mut text = format!(
-        "On {} cores ({}), Linux {}, {}, on {}; {}. Medians of shuffled rounds, each measurement in \
-         a process of its own; × is how many times ours in the same round.",
+        "On {} cores ({}), Linux {}, {}, on {}; {}; minihuey as of commit {}. Medians of {least} to \
+         {most} shuffled rounds, each measurement in a process of its own; × is how many times ours \
+         in the same round.",
         machine["cores"],
         fact("processor"),
         fact("kernel"),
         fact("rustc"),
         fact("date"),
         versions.join(", "),
+        fact("commit"),
     );
+    if !results.are_of_one_run() {
+        text += "\n\n**From several runs: not all of it was measured as just said.**";
+    }
     let quick: Vec<&str> = results
         .0
         .iter()

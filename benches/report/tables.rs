@@ -5,6 +5,7 @@ pub struct Table {
     /// The picture's name, without its ending.
     pub file: &'static str,
     pub title: &'static str,
+    /// `{work/case}` stands for how many tasks that was measured with.
     pub says: &'static str,
     pub columns: &'static [Column],
     /// The columns that the picture shows; no picture if there are none.
@@ -47,7 +48,7 @@ pub const TABLES: [Table; 8] = [
     Table {
         file: "throughput",
         title: "What a task costs",
-        says: "Time for each of 200,000 tasks that add two numbers. Batch: a thread calls all, then \
+        says: "Time for each of {throughput/batch} tasks that add two numbers. Batch: a thread calls all, then \
                gets all. Nested: a task calls one and gets it, again and again. Fan-out: a task calls \
                1,000, then gets them. Producers: four threads, each with a batch. (In the pools of \
                threads a task that waits would hold a thread: there, nested and fan-out are called \
@@ -84,8 +85,8 @@ pub const TABLES: [Table; 8] = [
     Table {
         file: "memory",
         title: "A million that wait",
-        says: "Memory for each of 1,000,000 tasks that wait to run (queued) or are due later \
-               (scheduled), and of 30,000 that have begun and sleep; results are not kept. To insert: \
+        says: "Memory for each of {queued/queued} tasks that wait to run (queued) or are due later \
+               (scheduled), and of {sleeping/sleeping} that have begun and sleep; results are not kept. To insert: \
                time for each to put it there. To run: time for each until all have ended, from the \
                moment that they may.",
         columns: &[
@@ -103,7 +104,7 @@ pub const TABLES: [Table; 8] = [
     Table {
         file: "lateness",
         title: "How late a due task begins",
-        says: "10,000 tasks, due at random times within two seconds, at rest and beside a thread that \
+        says: "{lateness/rest} tasks, due at random times within two seconds, at rest and beside a thread that \
                keeps up to 200 tasks of 1 µs queued. (Python's MiniHuey looks at its schedule once in \
                its `interval`, here 1 s as it comes. gevent counts a delay from the last time that its loop looked \
                at the clock: it begins some too early, which counts as punctual.)",
@@ -135,7 +136,7 @@ pub const TABLES: [Table; 8] = [
     Table {
         file: "compute",
         title: "Tasks that compute",
-        says: "Time for each of 50,000 tasks that compute for 10 µs, called and got as a batch. Two \
+        says: "Time for each of {compute/10us} tasks that compute for 10 µs, called and got as a batch. Two \
                cores can do one in 5 µs, if the thread that calls takes nothing.",
         columns: &[column("compute", "10us", "ns", "a task", Nanos)],
         drawn: &[0],
@@ -145,7 +146,9 @@ pub const TABLES: [Table; 8] = [
         file: "idle",
         title: "Idle",
         says: "What a process takes after its first task, with nothing to do; the one wait of the \
-               thread that watches, 0.1 a second, is in it.",
+               thread that watches, 0.1 a second, is in it. All are measured at the same time. (The \
+               scheduler with a crontab row looks at the clock once in its `interval`, here 1 s as it \
+               comes.)",
         columns: &[
             column("idle", "idle", "wakes", "wakes a second", Count),
             column("idle", "idle", "cpu", "processor time a second", Nanos),
@@ -159,7 +162,7 @@ pub const TABLES: [Table; 8] = [
         title: "To begin with",
         says: "The smallest program that runs one task and prints what comes of it: time from its \
                start to its end, size of the binary (`cargo build --release`, no settings), time to \
-               build it and its dependencies from nothing, and how many those are.",
+               build it and its dependencies from nothing (once), and how many those are.",
         columns: &[
             column("startup", "startup", "start", "start to end", Nanos),
             column("startup", "startup", "size", "binary", Bytes),

@@ -9,7 +9,7 @@ use crate::report::{Chart, Row};
 use crate::works::Fallible;
 
 const WIDTH: i32 = 860;
-const INK: RGBColor = RGBColor(118, 131, 144);
+const INK: RGBColor = RGBColor(110, 122, 135);
 const OURS: RGBColor = RGBColor(218, 98, 40);
 const THEIRS: RGBColor = RGBColor(84, 140, 190);
 

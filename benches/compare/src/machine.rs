@@ -34,7 +34,17 @@ pub fn facts() -> Fallible<Value> {
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease")?.trim(),
         "rustc": output(Command::new("rustc").arg("--version"))?,
         "date": chrono::Local::now().format("%Y-%m-%d").to_string(),
+        // Which run it is: all results that are published are of one.
+        "began": chrono::Local::now().to_rfc3339(),
+        "commit": commit(),
     }))
+}
+
+/// What was measured, where git can tell.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty"]).current_dir(crate::root());
+    output(&mut git).unwrap_or_else(|_| "unknown".to_owned())
 }
 
 /// Of the peers, as the lock file and the other languages' tools tell them.

@@ -138,6 +138,15 @@ fn write_report(out: &Path) -> Fallible<()> {
     Ok(())
 }
 
+#[test]
+fn the_pictures_are_drawn_from_the_results() {
+    let folder = root().join("benches/results");
+    for chart in report::charts(&report::Results::load(&folder).unwrap()) {
+        let drawn = draw::svg(&chart).unwrap();
+        assert!(fs::read_to_string(folder.join(&chart.file)).unwrap() == drawn, "{}", chart.file);
+    }
+}
+
 fn renew_readme(results: &Path) -> Fallible<()> {
     let results = report::Results::load(results)?;
     let readme = root().join("README.md");

