@@ -1,17 +1,18 @@
 //! What is scheduled for when. Pure: it is told what time it is, and gives what is due.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 
 use chrono::{DateTime, Utc};
+use dary_heap::{PeekMut, QuaternaryHeap};
 
 /// Entries by two clocks: those that count a delay, and those that follow the wall clock.
 /// Entries with equal times come due in the order in which they were added.
 pub(crate) struct Timetable<J> {
+    // With four children each, a million entries have half as many levels as with two, and most of
+    // the time it takes to remove one are misses of the cache, at every level.
     /// By nanoseconds of the monotonic clock.
-    delays: BinaryHeap<Reverse<Entry<u64, J>>>,
-    etas: BinaryHeap<Reverse<Entry<DateTime<Utc>, J>>>,
+    delays: QuaternaryHeap<Reverse<Entry<u64, J>>>,
+    etas: QuaternaryHeap<Reverse<Entry<DateTime<Utc>, J>>>,
     sequence: u64,
 }
 
@@ -43,7 +44,7 @@ impl<T: Ord, J> Eq for Entry<T, J> {}
 
 /// Removes the first entry that is due at `now`; gives its time, too.
 fn pop_due<T: Ord + Copy, J>(
-    entries: &mut BinaryHeap<Reverse<Entry<T, J>>>,
+    entries: &mut QuaternaryHeap<Reverse<Entry<T, J>>>,
     now: T,
 ) -> Option<(T, J)> {
     let first = entries.peek_mut()?;
@@ -61,7 +62,7 @@ pub(crate) struct Due<J> {
 
 impl<J> Timetable<J> {
     pub(crate) fn new() -> Timetable<J> {
-        Timetable { delays: BinaryHeap::new(), etas: BinaryHeap::new(), sequence: 0 }
+        Timetable { delays: QuaternaryHeap::new(), etas: QuaternaryHeap::new(), sequence: 0 }
     }
 
     /// Adds an entry; gives true if it comes before all others of its clock.

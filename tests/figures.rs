@@ -39,7 +39,10 @@ fn the_full_report_says_what_was_measured() {
 
 #[test]
 fn all_was_measured_in_one_run() {
-    assert!(results().are_of_one_run(), "renew all of it: `cargo run --release -p minihuey-compare`");
+    assert!(
+        results().are_of_one_run(),
+        "renew all of it: `cargo run --release -p minihuey-compare`"
+    );
 }
 
 #[test]
