@@ -328,6 +328,23 @@ mutate "timers: it stays armed for what was" $armed \
 mutate "timers: it is armed anew for later ones" $armed \
     's/let too_late = deadline </let too_late = deadline >/' loom every_sleeper
 
+permits=src/green/sync/permits.rs
+mutate "permits: to acquire does not acquire" $permits \
+    's/less, Ordering::Acquire, Ordering::Relaxed/less, Ordering::Relaxed, Ordering::Relaxed/' \
+    loom a_lock_is_one_s
+mutate "permits: to release does not release" $permits \
+    's/more\(word, permits\),\s+Ordering::Release/more(word, permits), Ordering::Relaxed/g' \
+    loom a_lock_is_one_s
+mutate "permits: to grant does not acquire" $permits \
+    's/permits \* ONE, Ordering::Acquire/permits * ONE, Ordering::Relaxed/' loom a_writer_sees
+mutate "permits: nobody is told that somebody waits" $permits \
+    's/, word \| QUEUED\);/, word);/' loom a_lock_is_one_s
+mutate "permits: the bit stays when nobody waits" $permits \
+    's/fetch_and\(!QUEUED/fetch_and(!0/' loom a_lock_is_one_s
+mutate "permits: who gives up serves nobody behind" $permits \
+    's/(\/\/ It may have stood[^\n]*\n)\s+self.grant\(wake\);/$1        let _ = wake;/' \
+    loom a_reader_goes_on
+
 selection=src/green/sync/selection.rs
 exchange=src/green/sync/exchange.rs
 select=src/green/sync/select.rs

@@ -17,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use works::Fallible;
@@ -25,11 +26,11 @@ use works::Fallible;
 /// "Figures" of the README.
 #[derive(Parser)]
 struct Options {
-    /// Few tasks and two rounds: to see that everything works, not to measure.
+    /// Few tasks and two rounds: to see that everything works, not to measure. Some minutes.
     #[arg(long)]
     quick: bool,
-    /// Only these works, by name, separated by commas; the results of others stay.
-    #[arg(long, value_delimiter = ',')]
+    /// Only these works, separated by commas; the results of others stay.
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
     /// So many rounds, whatever the work.
     #[arg(long)]
@@ -92,11 +93,12 @@ fn figures_to_json(figures: works::Figures) -> Value {
     figures.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
+/// What can be measured.
+fn names() -> impl Iterator<Item = &'static str> {
+    works::ALL.iter().map(|work| work.name).chain([startup::NAME])
+}
+
 fn measure(options: &Options, out: &Path) -> Fallible<()> {
-    let names: Vec<&str> = works::ALL.iter().map(|work| work.name).chain([startup::NAME]).collect();
-    if let Some(unknown) = options.only.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("no work {unknown:?}; there are: {}", names.join(", ")).into());
-    }
     let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|n| n == name);
     let start = Instant::now();
     let machine = machine::facts()?;
