@@ -29,16 +29,21 @@ struct Arguments {
 enum Part {
     /// Everything at once, at random, until the time is over; then the books must balance.
     Chaos {
-        #[arg(long, default_value_t = 0.0)]
-        minutes: f64,
-        #[arg(long, default_value_t = 0.0)]
-        seconds: f64,
-        /// Repeats the decisions of an earlier run; their order in time is the machine's.
+        /// How long it runs, in minutes; 5 if neither these nor seconds are given.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// The same in seconds; if both are given, they are added.
+        #[arg(long)]
+        seconds: Option<f64>,
+        /// Repeats the decisions of an earlier run; their order in time is the machine's. A new one
+        /// if it is not given.
         #[arg(long)]
         seed: Option<u64>,
+        /// Threads that run the tasks.
         #[arg(long, default_value_t = 1)]
         workers: usize,
-        /// Seconds after which whoever waits has been forgotten.
+        /// How many seconds anybody may wait, or a task be on its way, before that counts as a lost
+        /// wake-up and fails the run.
         #[arg(long, default_value_t = 60.0)]
         bound: f64,
     },
@@ -60,8 +65,12 @@ fn main() {
         Part::Chaos { minutes, seconds, seed, workers, bound } => {
             be_quiet();
             be_allowed_descriptors();
-            let asked = Duration::from_secs_f64(60.0 * minutes + seconds);
-            let time = if asked.is_zero() { Duration::from_secs(300) } else { asked };
+            let time = match (minutes, seconds) {
+                (None, None) => Duration::from_secs(300),
+                _ => Duration::from_secs_f64(
+                    60.0 * minutes.unwrap_or_default() + seconds.unwrap_or_default(),
+                ),
+            };
             let seed = seed.unwrap_or_else(new_seed);
             let bound = Duration::from_secs_f64(bound);
             chaos::run(chaos::Chaos { time, seed, workers, bound });
