@@ -15,7 +15,8 @@ use std::panic;
 use std::process::{Command, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use limits::Limit;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 #[derive(Parser)]
@@ -29,7 +30,7 @@ struct Arguments {
 enum Part {
     /// Everything at once, at random, until the time is over; then the books must balance.
     Chaos {
-        /// How long it runs, in minutes; 5 if neither these nor seconds are given.
+        /// How long it runs, in minutes; 5 if neither minutes nor seconds are given.
         #[arg(long)]
         minutes: Option<f64>,
         /// The same in seconds; if both are given, they are added.
@@ -53,7 +54,7 @@ enum Part {
         tasks: u64,
     },
     /// What the system refuses: each in a process of its own; all of them without a name.
-    Limits { name: Option<String> },
+    Limits { name: Option<Limit> },
     /// All parts for a few minutes.
     Short,
     /// All parts for half an hour.
@@ -81,11 +82,11 @@ fn main() {
         }
         Part::Limits { name: Some(name) } => {
             be_quiet();
-            limits::run(&name);
+            limits::run(name);
         }
         Part::Limits { name: None } => {
-            for name in limits::NAMES {
-                part(&["limits", name]);
+            for limit in Limit::value_variants().iter().filter_map(Limit::to_possible_value) {
+                part(&["limits", limit.get_name()]);
             }
         }
         Part::Short => all("40", "1000000"),
@@ -124,10 +125,15 @@ fn new_seed() -> u64 {
 /// Has panics that are meant say nothing: those of tasks, and may's, for each stack that it can't
 /// have, which the library catches.
 fn be_quiet() {
+    be_quiet_about("on purpose");
+    be_quiet_about("failed to alloc sys stack");
+}
+
+/// Panics whose text begins so say nothing.
+fn be_quiet_about(beginning: &'static str) {
     let loud = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload_as_str().unwrap_or_default();
-        if text != "on purpose" && !text.starts_with("failed to alloc sys stack") {
+        if !panic.payload_as_str().is_some_and(|text| text.starts_with(beginning)) {
             loud(panic);
         }
     }));
