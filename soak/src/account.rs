@@ -142,6 +142,8 @@ pub struct Entry {
     ended: AtomicU8,
     fate: AtomicU8,
     cancels_won: AtomicU64,
+    /// It was cancelled while it was certainly not due, and so never enqueued.
+    cancelled_early: AtomicBool,
     tickets_dropped: AtomicU64,
     values_made: AtomicU64,
     values_dropped: AtomicU64,
@@ -177,6 +179,7 @@ impl Entry {
             ended: AtomicU8::new(0),
             fate: AtomicU8::new(0),
             cancels_won: AtomicU64::new(0),
+            cancelled_early: AtomicBool::new(false),
             tickets_dropped: AtomicU64::new(0),
             values_made: AtomicU64::new(0),
             values_dropped: AtomicU64::new(0),
@@ -226,6 +229,10 @@ impl Entry {
     /// A call of `cancel` gave true.
     pub fn cancelled(&self) {
         self.cancels_won.fetch_add(1, SeqCst);
+        // Counted from before the call, and looked at after the cancel.
+        if self.delay.is_some_and(|delay| self.called.elapsed() < delay) {
+            self.cancelled_early.store(true, SeqCst);
+        }
     }
 
     fn ended(&self) -> Ended {
@@ -244,6 +251,7 @@ impl Entry {
     fn close(&self) -> Result<(), &'static str> {
         let (ended, count) = (self.ended(), |counter: &AtomicU64| counter.load(SeqCst));
         let (started, won) = (count(&self.started), count(&self.cancels_won));
+        let early = self.cancelled_early.load(SeqCst);
         let fate = match (self.fate(), ended) {
             (Fate::Unseen, _) if won > 0 => Fate::Cancelled,
             (Fate::Unseen, _) if self.must_be_seen() => return Err("its fate was not seen"),
@@ -265,8 +273,9 @@ impl Entry {
                 (ended == Ended::Panic || with_its_caller, &tally.failed)
             }
             Fate::Overflow => (ended == Ended::Overflow, &tally.failed),
+            Fate::Cancelled if early => (started == 0, &tally.cancelled_early),
             Fate::Cancelled if started == 0 && self.delay.is_some() => {
-                (true, &tally.cancelled_maybe_before_due)
+                (true, &tally.cancelled_maybe_enqueued)
             }
             Fate::Cancelled => (true, &tally.cancelled),
             Fate::TimedOut => (self.has_timeout && started == 1, &tally.timed_out),
@@ -276,6 +285,9 @@ impl Entry {
         };
         counter.fetch_add(1, SeqCst);
         tally.started.fetch_add(started, SeqCst);
+        if fate == Fate::ShutDown {
+            tally.shut_down_begun.fetch_add(started, SeqCst);
+        }
         if let (Fate::ShutDown, Some(task)) = (fate, self.task.get()) {
             lock(&tally.shut_down_tasks).insert(*task, started > 0);
         }
@@ -407,12 +419,17 @@ pub struct Tally {
     started: AtomicU64,
     finished: AtomicU64,
     failed: AtomicU64,
+    /// Those that were certainly enqueued: called to run at once, or begun.
     cancelled: AtomicU64,
-    /// Those that were scheduled and never began may have been cancelled before or after they
-    /// were due: only the library knows whether it had enqueued them.
-    cancelled_maybe_before_due: AtomicU64,
+    /// Those that certainly were not: they were not due yet.
+    cancelled_early: AtomicU64,
+    /// Those that were scheduled, and cancelled when they may have been due, but never began. Only
+    /// the library knows whether its scheduler had enqueued them by then.
+    cancelled_maybe_enqueued: AtomicU64,
     timed_out: AtomicU64,
     shut_down: AtomicU64,
+    /// Of these, those that had begun, and so were enqueued.
+    shut_down_begun: AtomicU64,
     rejected: AtomicU64,
     lost: AtomicU64,
     /// Runs of the periodic task, which nobody calls.
@@ -465,7 +482,8 @@ impl Tally {
             &self.finished,
             &self.failed,
             &self.cancelled,
-            &self.cancelled_maybe_before_due,
+            &self.cancelled_early,
+            &self.cancelled_maybe_enqueued,
             &self.timed_out,
             &self.shut_down,
             &self.rejected,
@@ -478,13 +496,27 @@ impl Tally {
         equal("finished", stats.finished, count(&self.finished) + count(&self.periodic));
         equal("failed", stats.failed, count(&self.failed) + count(&self.periodic_failed));
         equal("timed out", stats.timed_out, count(&self.timed_out));
-        let least = count(&self.cancelled);
-        let most = least + count(&self.cancelled_maybe_before_due);
-        equal("cancelled", stats.cancelled, stats.cancelled.clamp(least, most));
+        equal("rejected", stats.rejected, count(&self.rejected));
+        let (sure, maybe) = (count(&self.cancelled), count(&self.cancelled_maybe_enqueued));
+        equal("cancelled", stats.cancelled, stats.cancelled.clamp(sure, sure + maybe));
+        let (begun, shut_down) = (count(&self.shut_down_begun), count(&self.shut_down));
+        equal("abandoned", stats.abandoned, stats.abandoned.clamp(begun, shut_down));
+        // Of those that only it knows of, the library must have enqueued as many as it says of how
+        // they ended.
+        let not_enqueued = [
+            count(&self.rejected),
+            count(&self.lost),
+            count(&self.cancelled_early),
+            (sure + maybe).saturating_sub(stats.cancelled),
+            shut_down.saturating_sub(stats.abandoned),
+        ];
+        let all = count(&self.called) + count(&self.periodic) + count(&self.periodic_failed);
+        let enqueued = all.saturating_sub(not_enqueued.into_iter().sum());
+        equal("enqueued", stats.enqueued, enqueued);
         if self.is_listed.load(SeqCst) {
             let abandoned = lock(&self.abandoned);
             let enqueued = abandoned.iter().filter(|(_, enqueued)| *enqueued).count();
-            equal("abandoned", stats.abandoned, enqueued as u64);
+            equal("abandoned, by the list", stats.abandoned, enqueued as u64);
             equal("scheduled", stats.scheduled as u64, 0);
             let seen = lock(&self.shut_down_tasks);
             let unseen = abandoned.iter().filter(|(task, _)| !seen.contains_key(task)).count();
@@ -505,7 +537,8 @@ impl Display for Tally {
             ("finished", &self.finished),
             ("failed", &self.failed),
             ("cancelled", &self.cancelled),
-            ("cancelled, maybe before due", &self.cancelled_maybe_before_due),
+            ("cancelled before they were due", &self.cancelled_early),
+            ("cancelled, maybe before they were enqueued", &self.cancelled_maybe_enqueued),
             ("timed out", &self.timed_out),
             ("shut down", &self.shut_down),
             ("rejected", &self.rejected),

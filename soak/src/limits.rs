@@ -9,25 +9,33 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use memmap2::{Mmap, MmapMut};
 use minihuey::{MiniHuey, Reason, TaskError, TaskResult, green, offload};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgid, setuid};
 
-pub const NAMES: [&str; 6] =
-    ["mappings", "memory", "descriptors", "descriptors-at-start", "threads", "threads-at-start"];
+/// What is refused, and when.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Limit {
+    Mappings,
+    Memory,
+    Descriptors,
+    DescriptorsAtStart,
+    Threads,
+    ThreadsAtStart,
+}
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub fn run(name: &str) {
-    match name {
-        "mappings" => mappings(),
-        "memory" => memory(),
-        "descriptors" => descriptors(),
-        "descriptors-at-start" => descriptors_at_start(),
-        "threads" => threads(),
-        "threads-at-start" => threads_at_start(),
-        other => panic!("no limit is called {other:?}; expected one of {NAMES:?}"),
+pub fn run(limit: Limit) {
+    match limit {
+        Limit::Mappings => mappings(),
+        Limit::Memory => memory(),
+        Limit::Descriptors => descriptors(),
+        Limit::DescriptorsAtStart => descriptors_at_start(),
+        Limit::Threads => threads(),
+        Limit::ThreadsAtStart => threads_at_start(),
     }
 }
 
@@ -220,6 +228,8 @@ fn threads() {
 }
 
 fn threads_at_start() {
+    // Std's, which the library catches.
+    crate::be_quiet_about("failed to spawn thread");
     if be_nobody("threads-at-start", 1) {
         assert_cannot_start();
     }

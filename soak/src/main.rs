@@ -15,7 +15,8 @@ use std::panic;
 use std::process::{Command, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use limits::Limit;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 #[derive(Parser)]
@@ -29,16 +30,21 @@ struct Arguments {
 enum Part {
     /// Everything at once, at random, until the time is over; then the books must balance.
     Chaos {
-        #[arg(long, default_value_t = 0.0)]
-        minutes: f64,
-        #[arg(long, default_value_t = 0.0)]
-        seconds: f64,
-        /// Repeats the decisions of an earlier run; their order in time is the machine's.
+        /// How long it runs, in minutes; 5 if neither minutes nor seconds are given.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// The same in seconds; if both are given, they are added.
+        #[arg(long)]
+        seconds: Option<f64>,
+        /// Repeats the decisions of an earlier run; their order in time is the machine's. A new one
+        /// if it is not given.
         #[arg(long)]
         seed: Option<u64>,
+        /// Threads that run the tasks.
         #[arg(long, default_value_t = 1)]
         workers: usize,
-        /// Seconds after which whoever waits has been forgotten.
+        /// How many seconds anybody may wait, or a task be on its way, before that counts as a lost
+        /// wake-up and fails the run.
         #[arg(long, default_value_t = 60.0)]
         bound: f64,
     },
@@ -48,7 +54,7 @@ enum Part {
         tasks: u64,
     },
     /// What the system refuses: each in a process of its own; all of them without a name.
-    Limits { name: Option<String> },
+    Limits { name: Option<Limit> },
     /// All parts for a few minutes.
     Short,
     /// All parts for half an hour.
@@ -60,11 +66,15 @@ fn main() {
         Part::Chaos { minutes, seconds, seed, workers, bound } => {
             be_quiet();
             be_allowed_descriptors();
-            let asked = Duration::from_secs_f64(60.0 * minutes + seconds);
-            let time = if asked.is_zero() { Duration::from_secs(300) } else { asked };
+            let time = match (minutes, seconds) {
+                (None, None) => Duration::from_secs(300),
+                _ => Duration::from_secs_f64(
+                    60.0 * minutes.unwrap_or_default() + seconds.unwrap_or_default(),
+                ),
+            };
             let seed = seed.unwrap_or_else(new_seed);
             let bound = Duration::from_secs_f64(bound);
-            chaos::run(&chaos::Chaos { time, seed, workers, bound });
+            chaos::run(chaos::Chaos { time, seed, workers, bound });
         }
         Part::Leaks { tasks } => {
             be_quiet();
@@ -72,11 +82,11 @@ fn main() {
         }
         Part::Limits { name: Some(name) } => {
             be_quiet();
-            limits::run(&name);
+            limits::run(name);
         }
         Part::Limits { name: None } => {
-            for name in limits::NAMES {
-                part(&["limits", name]);
+            for limit in Limit::value_variants().iter().filter_map(Limit::to_possible_value) {
+                part(&["limits", limit.get_name()]);
             }
         }
         Part::Short => all("40", "1000000"),
@@ -87,7 +97,9 @@ fn main() {
 /// Each part has a process, and with it a runtime, of its own.
 fn all(seconds: &str, tasks: &str) {
     for workers in ["1", "2"] {
-        part(&["chaos", "--seconds", seconds, "--workers", workers]);
+        // Known here, too: a crash leaves nobody else to tell it.
+        let seed = new_seed().to_string();
+        part(&["chaos", "--seconds", seconds, "--workers", workers, "--seed", &seed]);
     }
     part(&["leaks", "--tasks", tasks]);
     part(&["limits"]);
@@ -113,10 +125,15 @@ fn new_seed() -> u64 {
 /// Has panics that are meant say nothing: those of tasks, and may's, for each stack that it can't
 /// have, which the library catches.
 fn be_quiet() {
+    be_quiet_about("on purpose");
+    be_quiet_about("failed to alloc sys stack");
+}
+
+/// Panics whose text begins so say nothing.
+fn be_quiet_about(beginning: &'static str) {
     let loud = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload_as_str().unwrap_or_default();
-        if text != "on purpose" && !text.starts_with("failed to alloc sys stack") {
+        if !panic.payload_as_str().is_some_and(|text| text.starts_with(beginning)) {
             loud(panic);
         }
     }));

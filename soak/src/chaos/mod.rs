@@ -8,6 +8,7 @@ mod node;
 mod shared;
 mod world;
 
+use std::fmt::{self, Display};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -18,6 +19,7 @@ use self::world::world;
 use crate::account;
 
 /// Settings of a run.
+#[derive(Clone, Copy)]
 pub struct Chaos {
     pub time: Duration,
     pub seed: u64,
@@ -26,9 +28,19 @@ pub struct Chaos {
     pub bound: Duration,
 }
 
-pub fn run(chaos: &Chaos) {
-    let Chaos { time, seed, workers, bound } = *chaos;
-    println!("chaos on {workers} worker(s) for {time:?}; again with --seed {seed}");
+/// The command that runs the same again.
+impl Display for Chaos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Chaos { time, seed, workers, bound } = self;
+        let (time, bound) = (time.as_secs_f64(), bound.as_secs_f64());
+        f.write_str("cargo run --release -p minihuey-soak -- chaos")?;
+        write!(f, " --seed {seed} --workers {workers} --seconds {time} --bound {bound}")
+    }
+}
+
+pub fn run(chaos: Chaos) {
+    let Chaos { time, seed, workers, bound } = chaos;
+    println!("chaos on {workers} worker(s) for {time:?} with seed {seed}; again:\n  {chaos}");
     // With a stack as in release: tasks do nothing deep but overflow it.
     let runtime = minihuey::runtime().workers(workers).stack_size(256 * 1024);
     runtime.start().expect("nothing was started before");
@@ -44,7 +56,7 @@ pub fn run(chaos: &Chaos) {
     let mut next_line = Duration::from_secs(10);
     while start.elapsed() < time && account::problems() == 0 {
         thread::sleep(Duration::from_millis(200));
-        fail_if_overdue(bound);
+        fail_if_overdue(chaos);
         world().visit_graves();
         if start.elapsed() > next_line {
             report(start);
@@ -55,7 +67,7 @@ pub fn run(chaos: &Chaos) {
     let deadline = Instant::now() + bound;
     // What drivers and tasks still hold is let go, then all is settled.
     while !drivers.iter().all(|driver| driver.is_finished()) {
-        pause(bound, deadline, "a driver does not end");
+        pause(chaos, deadline, "a driver does not end");
     }
     for driver in drivers.drain(..) {
         if driver.join().is_err() {
@@ -63,7 +75,7 @@ pub fn run(chaos: &Chaos) {
         }
     }
     while ball::playing() > 0 {
-        pause(bound, deadline, "a player does not end");
+        pause(chaos, deadline, "a player does not end");
     }
     while let Some(call) = world().collect() {
         drop(call);
@@ -72,7 +84,7 @@ pub fn run(chaos: &Chaos) {
         while let Some(call) = world().collect() {
             drop(call);
         }
-        pause(bound, deadline, "something is never settled");
+        pause(chaos, deadline, "something is never settled");
     }
     // Nobody is left whom it might serve.
     no_more.store(true, SeqCst);
@@ -88,13 +100,10 @@ pub fn run(chaos: &Chaos) {
         println!("  {}: {}", family.tally.huey, family.tally);
     }
     if account::problems() > 0 {
-        eprintln!(
-            "{} problem(s); again with --seed {seed} --workers {workers}",
-            account::problems()
-        );
-        exit(1);
+        eprintln!("{} problem(s)", account::problems());
+        give_up(chaos);
     }
-    println!("the books balance");
+    println!("the books balance: {workers} worker(s), {time:?}, seed {seed}");
 }
 
 /// All books must agree: those of hueys that are gone, and those that are shut down now.
@@ -129,27 +138,35 @@ fn settle(deadline: Instant) {
     }
 }
 
-fn pause(bound: Duration, deadline: Instant, what: &str) {
-    fail_if_overdue(bound);
+fn pause(chaos: Chaos, deadline: Instant, what: &str) {
+    fail_if_overdue(chaos);
     if Instant::now() > deadline {
-        fail(what);
+        fail(chaos, what);
     }
     thread::sleep(Duration::from_millis(10));
 }
 
-fn fail_if_overdue(bound: Duration) {
-    if let Some(who) = account::overdue(bound) {
-        fail(&format!("for more than {bound:?}: {who}"));
+fn fail_if_overdue(chaos: Chaos) {
+    if let Some(who) = account::overdue(chaos.bound) {
+        fail(chaos, &format!("for more than {:?}: {who}", chaos.bound));
     }
 }
 
 /// Says who waits for what, and ends the process.
-fn fail(what: &str) -> ! {
+fn fail(chaos: Chaos, what: &str) -> ! {
     eprintln!("PROBLEM: {what}\n{}", account::dump());
     for family in &world().families {
         eprintln!("{}: {}\n  {:?}", family.tally.huey, family.tally, family.huey.stats());
     }
     world().visit_graves().iter().for_each(|grave| eprintln!("{grave}"));
+    // Once more, for the first line is far up by now.
+    eprintln!("PROBLEM: {what}");
+    give_up(chaos);
+}
+
+/// Says at the very end, where it is found, how to see the same again, and ends the process.
+fn give_up(chaos: Chaos) -> ! {
+    eprintln!("failed with seed {}; again:\n  {chaos}", chaos.seed);
     exit(1);
 }
 
