@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{self, Alone, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
+use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
 use crate::result::TaskResult;
 use crate::slot::states::{CANCELLED, OVERFLOWED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Ended, Slot};
@@ -106,7 +106,9 @@ where
             }
             value
         };
-        match self.carry_out(work, |late| panics::contain(|| drop(late))) {
+        // A value's destructor is foreign code, which may wait, overflow its stack or take long: here it
+        // belongs to the task, which still counts as running.
+        match self.carry_out(work, |unwanted| panics::contain(|| drop(unwanted))) {
             Some(true) => ran,
             Some(false) | None => self.abandoned().unwrap_or(ran),
         }
@@ -133,10 +135,6 @@ where
 
     fn discard(&self) {
         Slot::discard(self);
-    }
-
-    fn drop_unwanted(&self, proof: &Alone) {
-        Slot::drop_unwanted(self, proof);
     }
 
     fn is_empty(&self) -> bool {

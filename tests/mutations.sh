@@ -60,8 +60,16 @@ mutate "slot: publish only releases" $cell \
 mutate "slot: register only acquires" $cell \
     's/fetch_or\(WAITING, Ordering::AcqRel\)/fetch_or(WAITING, Ordering::Acquire)/' loom $publish
 mutate "slot: a value that is too late is left in the slot" $cell \
-    's/(let before = self.set_ready\(\);\s+if )before & FATE != 0/$1before \& FATE == FATE/' \
-    loom values::
+    's/before & \(FATE \| GONE\) == 0 /before \& GONE == 0 /' loom values::
+mutate "slot: nobody looks whether the receiver is gone" $cell \
+    's/before & \(FATE \| GONE\) == 0 /before \& FATE == 0 /' loom a_value_that_nobody
+mutate "slot: an unwanted value is not said to be taken" $cell \
+    's/if before & FATE == 0 \{\s+self.taken/if false { self.taken/' loom a_value_that_nobody
+mutate "slot: a receiver that goes only looks" $cell \
+    's/state = self.state.fetch_or\(GONE, Ordering::Acquire\)/state = self.state.load(Ordering::Acquire)/' \
+    loom a_value_that_nobody
+mutate "slot: a receiver that goes does not acquire" $cell \
+    's/(fetch_or\(GONE, Ordering::)Acquire/$1Relaxed/' loom a_value_that_nobody
 mutate "slot: it may be ended once it has a value" $cell \
     's/(else \{ 0 \};\s+\(state & )\(READY \| FATE\)/$1FATE/' loom values::
 mutate "slot: what is left is dropped by all who ended it" $cell \
@@ -77,10 +85,8 @@ shared=an_objects_last_owner_sees
 mutate "shared: the last owner's drop only releases" src/green/shared.rs \
     's/\|\| owners.fetch_sub\(1, Ordering::AcqRel\)/|| owners.fetch_sub(1, Ordering::Release)/' loom $shared
 
-mutate "shared: who looks whether it is alone does not acquire" src/green/shared.rs \
-    's/header.owners.load\(Ordering::Acquire\)/header.owners.load(Ordering::Relaxed)/' loom who_is_alone
 mutate "shared: who is given the last owner back does not acquire" src/green/shared.rs \
-    's/this.owners\(\).load\(Ordering::Acquire\)/this.owners().load(Ordering::Relaxed)/' loom who_is_alone
+    's/this.owners\(\).load\(Ordering::Acquire\)/this.owners().load(Ordering::Relaxed)/' loom who_is_given
 mutate "shared: nobody is given the last owner back" src/green/shared.rs \
     's/(this.owners\(\).fetch_sub\(1, Ordering::AcqRel\)) > 1/$1 > 0/' loom one_is_given
 

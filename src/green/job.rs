@@ -69,8 +69,6 @@ pub(crate) trait Job: Send + Sync {
         self.discard();
         ended
     }
-    /// Drops its value, which nobody will ask for.
-    fn drop_unwanted(&self, proof: &Alone);
     /// It holds nothing whose destructor is foreign. For its last owner.
     fn is_empty(&self) -> bool;
     /// Decides that it ends by a stack overflow, and nothing else, unless something has.
@@ -108,22 +106,6 @@ impl Dead {
     /// It must be so for the job that the proof is given to.
     pub(super) unsafe fn new() -> Dead {
         Dead(())
-    }
-}
-
-/// Proof that a job's receiver is gone, and that what it would have done is the holder's to do.
-pub(crate) struct Alone(());
-
-/// Drops the value of a job that has just run, if nobody can ask for it any more. Its destructor is
-/// foreign code, which may wait, overflow its stack or take long: so it belongs to the job, while
-/// that still counts as running.
-///
-/// # Safety
-/// The job is a [`JobRef`]'s, and who keeps it for the caller has that many of its owners.
-pub(super) unsafe fn drop_if_unwanted(job: &dyn Job, kept: u32) {
-    // SAFETY: the caller's promise.
-    if unsafe { Shared::owners_of(job) } == kept {
-        job.drop_unwanted(&Alone(()));
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::job::{End, JobRef, Ran, drop_if_unwanted};
+use super::job::{End, JobRef, Ran};
 use super::lane::{Demand, Taken};
 use super::offload::{Errand, Offloaded, as_errand};
 use super::panics;
@@ -80,12 +80,7 @@ impl Pool {
         let Some((job, number)) = job else { return };
         let task = Offloaded { pool: self.clone(), has_place: Cell::new(true) };
         let errand = Rc::new(Errand::Task(task));
-        let ran = as_errand(errand.clone(), || {
-            let ran = job.run();
-            // SAFETY: it has two owners of ours, `job` and the roster's.
-            unsafe { drop_if_unwanted(&*job, 2) };
-            ran
-        });
+        let ran = as_errand(errand.clone(), || job.run());
         let Errand::Task(task) = &*errand else { return };
         let mut chores = None;
         let mut state = self.state.lock();

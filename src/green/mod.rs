@@ -78,7 +78,7 @@ pub(crate) use interrupt::{cancel, cancel_all};
 
 #[doc(hidden)]
 pub use job::TaskMeta;
-pub(crate) use job::{Alone, Dead, End, Job, JobRef, Ran};
+pub(crate) use job::{Dead, End, Job, JobRef, Ran};
 pub(crate) use lending::lend;
 pub(crate) use lock::{Mutex, MutexGuard};
 #[cfg(feature = "monkey")]

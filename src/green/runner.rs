@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backlog::Next;
-use super::job::{End, Job, JobRef, Ran, drop_if_unwanted};
+use super::job::{End, Job, JobRef, Ran};
 use super::lock::Mutex;
 use super::pool::{Pool, call_later, wake_later};
 use super::runtime::{Left, Runtime};
@@ -50,18 +50,6 @@ enum Do {
     End,
 }
 
-/// Runs the job, and drops its value if nobody wants it.
-///
-/// # Safety
-/// It is a [`JobRef`]'s, which the roster alone keeps for the caller.
-#[inline]
-unsafe fn run(job: &dyn Job) -> Ran {
-    let ran = job.run();
-    // SAFETY: the caller's promise.
-    unsafe { drop_if_unwanted(job, 1) };
-    ran
-}
-
 impl Green {
     /// The life of a runner, which may begin with a job that it inherited.
     pub(super) fn run_jobs(self: Arc<Green>, first: Option<JobRef>) -> Left {
@@ -79,7 +67,7 @@ impl Green {
             drop(job);
             overflow::enter(&self);
             // SAFETY: as below.
-            ran = Some(unsafe { run(&*running) });
+            ran = Some(unsafe { &*running }.run());
             self.hub.come_home(&self.coroutine);
         }
         loop {
@@ -159,8 +147,7 @@ impl Green {
                         continue;
                     }
                     overflow::enter(&self);
-                    // SAFETY: it is the roster's, as just said.
-                    ran = Some(unsafe { run(job) });
+                    ran = Some(job.run());
                     self.hub.come_home(&self.coroutine);
                     if self.hub.tick() {
                         pool.state.lock().backlog.step_aside(crew);

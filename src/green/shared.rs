@@ -82,17 +82,6 @@ impl<T: ?Sized> Shared<T> {
         unsafe { self.object.cast::<Header>().sub(1) }
     }
 
-    /// How many owners the object has, which only those can change.
-    ///
-    /// # Safety
-    /// It is a `Shared`'s.
-    pub(crate) unsafe fn owners_of(object: &T) -> u32 {
-        // SAFETY: so `pair` put a header there, which lives as long as the object.
-        let header = unsafe { NonNull::from(object).cast::<Header>().sub(1).as_ref() };
-        // ORDERING: Acquire, pairs with the Release of `drop`: what those did who let go is seen.
-        header.owners.load(Ordering::Acquire)
-    }
-
     /// Lets go. Gives this owner back if it was the last one.
     #[inline]
     pub(crate) fn into_last(this: Shared<T>) -> Option<Shared<T>> {

@@ -6,7 +6,8 @@
 //!   work ────────────────▶ empty ──────────────────────▶ value ────────▶ empty
 //!  (NEW)      BEGUN, by      │    READY, unless ended             taken, by the
 //!             the first      │    before                           one receiver
-//!                            └─ end(fate): FATE and READY; then the value stays with its maker
+//!                            └─ end(fate): FATE and READY; then the value stays with its maker,
+//!                               as it does if the receiver was gone before: leave(), GONE
 //!
 //!   waiter:  register() fills it (WAITING) ── unregister() clears it, unless READY came first:
 //!            then whoever set that has moved it out, for its caller to wake
@@ -17,7 +18,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicBool as StdAtomicBool;
 
-use super::states::{BEGUN, FATE, LEFT, NEW, OVERFLOWED, READY, WAITING};
+use super::states::{BEGUN, FATE, GONE, LEFT, NEW, OVERFLOWED, READY, WAITING};
 use crate::primitives::{AtomicBool, AtomicU8, Ordering, UnsafeCell, contain};
 
 /// The work is gone before the value comes, so they share their bytes.
@@ -35,8 +36,8 @@ pub(crate) struct Slot<H, F, T, W> {
     pub(crate) pool: u32,
     pub(crate) claimed: StdAtomicBool,
     state: AtomicU8,
-    /// The receiver has moved the value out. Written by it alone, and so no bit of the state: a
-    /// plain store is cheaper than one more read-modify-write.
+    /// There is no value any more. Written by the receiver alone, or in its place once it is gone,
+    /// and so no bit of the state: a plain store is cheaper than one more read-modify-write.
     taken: AtomicBool,
     waiter: UnsafeCell<Option<W>>,
     content: UnsafeCell<Content<F, T>>,
@@ -74,25 +75,33 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         Some(self.content.with_mut(|content| unsafe { ManuallyDrop::take(&mut (*content).work) }))
     }
 
-    /// Writes the value. Gives the waiter that now must be woken, if there is one; or None, and the
-    /// value to `late`, if somebody has ended it meanwhile.
+    /// Writes the value. Gives the waiter that now must be woken, if there is one; None if somebody
+    /// has ended it meanwhile. In that case, and if nobody will ask for it, the value goes to
+    /// `unwanted`.
     ///
     /// # Safety
     /// Only once, by the one whom `begin` gave the work.
     #[inline]
-    pub(crate) unsafe fn publish(&self, value: T, late: impl FnOnce(T)) -> Option<Option<W>> {
+    pub(crate) unsafe fn publish(&self, value: T, unwanted: impl FnOnce(T)) -> Option<Option<W>> {
         // SAFETY: the caller set BEGUN, and has moved the work out: the content is its own until
-        // READY, and after that the receiver's only without a FATE.
+        // READY, and after that the receiver's only without a FATE, and unless that is GONE.
         self.content.with_mut(|content| unsafe {
             (*content).value = ManuallyDrop::new(value);
         });
         let before = self.set_ready();
-        if before & FATE != 0 {
-            // SAFETY: with a FATE the content stays the caller's, who wrote the value right above.
-            late(unsafe { self.take_value() });
-            return None;
+        if before & (FATE | GONE) == 0 {
+            return Some(self.waiter_at(before));
         }
-        Some(self.waiter_at(before))
+        // ORDERING: Relaxed, in place of the receiver, who either does not ask after a FATE, or is
+        // gone; who has the slot last sees it by the count of owners.
+        if before & FATE == 0 {
+            self.taken.store(true, Ordering::Relaxed);
+        }
+        let waiter = (before & FATE == 0).then(|| self.waiter_at(before));
+        // SAFETY: with a FATE, or GONE, the content stays the caller's, who wrote the value right
+        // above.
+        unwanted(unsafe { self.take_value() });
+        waiter
     }
 
     /// # Safety
@@ -148,14 +157,32 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         }
     }
 
-    /// Drops the value, where it is, if it was not taken.
+    /// The receiver goes. If the value is there and was not taken, it is dropped here; if it still
+    /// comes, where it is made. (Its destructor is foreign code: it is not to run wherever somebody
+    /// happens to be the last to let go of the slot.)
     ///
     /// # Safety
-    /// There is no receiver any more, and nobody else calls this. (Others who have the slot, or get
-    /// it now, don't touch the content of what is over.)
-    pub(crate) unsafe fn discard_value(&self) {
-        // ORDERING: Relaxed: the caller has ordered what the others did.
-        let state = self.state.load(Ordering::Relaxed);
+    /// Only the one receiver may call this, and does nothing more with the slot.
+    pub(crate) unsafe fn leave(&self) {
+        if self.is_taken() {
+            return;
+        }
+        // ORDERING: Acquire: if READY is seen, so is the value. (Nothing to release.)
+        let mut state = self.state.load(Ordering::Acquire);
+        if state & READY == 0 {
+            state = self.state.fetch_or(GONE, Ordering::Acquire);
+        }
+        // SAFETY: the caller is the receiver, and takes nothing more.
+        unsafe { self.discard_value(state) };
+    }
+
+    /// Drops the value, where it is, if there is one and it was not taken.
+    ///
+    /// # Safety
+    /// `state` is what the slot was in when the caller saw the last of the receiver: it is that, or
+    /// comes after it. Nobody else calls this. (Others who have the slot don't touch the content of
+    /// what is over.)
+    unsafe fn discard_value(&self, state: u8) {
         if state & (READY | FATE) == READY && !self.is_taken() {
             // First, in case that it never returns.
             self.taken.store(true, Ordering::Relaxed);
@@ -309,12 +336,13 @@ impl<H, F, T, W> Drop for Slot<H, F, T, W> {
     /// it goes no further.
     fn drop(&mut self) {
         // ORDERING: Relaxed. `&mut self`: whoever shared the slot has ordered all they did.
-        if has_work(self.state.load(Ordering::Relaxed)) {
+        let state = self.state.load(Ordering::Relaxed);
+        if has_work(state) {
             // SAFETY: nobody else is left. The bits say what the content is: see `states`.
             unsafe { self.drop_work() };
         } else {
             // SAFETY: nobody else is left.
-            unsafe { self.discard_value() };
+            unsafe { self.discard_value(state) };
         }
     }
 }

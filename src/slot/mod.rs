@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::green::Mutex;
-use crate::green::{self, Alone, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
+use crate::green::{self, Dead, Green, Job, JobRef, Shared, Waited, Waiter};
 
 /// The work of a called task and, later, its value. See [`cell`].
 pub(crate) type Slot<H, F, T> = cell::Slot<H, F, T, Waiter>;
@@ -42,6 +42,9 @@ trait Outcome<T>: Job {
     /// # Safety
     /// As [`cell::Slot::take`].
     unsafe fn take(&self) -> Option<T>;
+    /// # Safety
+    /// As [`cell::Slot::leave`].
+    unsafe fn leave(&self);
 }
 
 impl<H, F, T: Ended> Outcome<T> for Slot<H, F, T>
@@ -70,11 +73,24 @@ where
         // SAFETY: the caller's promise is the same.
         unsafe { cell::Slot::take(self, T::ended) }
     }
+
+    unsafe fn leave(&self) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { cell::Slot::leave(self) }
+    }
 }
 
 /// The only one who may wait for a slot's value and take it. It can't be cloned, and whatever
 /// waits or takes needs `&mut`: so there is one receiver at a time, as the slot requires.
 pub(crate) struct Receiver<T>(Shared<dyn Outcome<T>>);
+
+impl<T> Drop for Receiver<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: `&mut self` of the only receiver, which is no more after this.
+        unsafe { self.0.leave() };
+    }
+}
 
 impl<T: 'static> Receiver<T> {
     pub(crate) fn is_ready(&self) -> bool {
@@ -173,19 +189,17 @@ pub(crate) trait Ended {
 
 impl<H, F, T> Slot<H, F, T> {
     /// Has `f`, which must not unwind, make the value of the work, and wakes whoever waits for it.
-    /// If somebody has ended it meanwhile, gives the value to `late` instead, and gives false. None
-    /// if somebody else has the work.
+    /// Gives false if somebody has ended it meanwhile, None if somebody else has the work. A value
+    /// that nobody will ask for goes to `unwanted`.
     #[inline]
-    pub(crate) fn carry_out(&self, f: impl FnOnce(F) -> T, late: impl FnOnce(T)) -> Option<bool> {
+    pub(crate) fn carry_out(
+        &self,
+        f: impl FnOnce(F) -> T,
+        unwanted: impl FnOnce(T),
+    ) -> Option<bool> {
         let value = f(self.begin()?);
         // SAFETY: `begin` gave this call the work.
-        Some(unsafe { self.publish(value, late) }.is_some_and(wake))
-    }
-
-    /// As [`discard_value`](cell::Slot::discard_value), if nobody else has it.
-    pub(crate) fn drop_unwanted(&self, _proof: &Alone) {
-        // SAFETY: that is what the proof says.
-        unsafe { self.discard_value() };
+        Some(unsafe { self.publish(value, unwanted) }.is_some_and(wake))
     }
 
     /// As [`doom`](cell::Slot::doom), of whoever the proof is of.

@@ -27,6 +27,10 @@ pub const FATE: u8 = 0b111 << 3;
 /// whoever clears it drops the work, or, if nobody has by then, the slot's last owner does.
 pub const LEFT: u8 = 1 << 6;
 
+/// The receiver is gone, and nobody will ask for a value. Set by it, as the last that it does, if
+/// `READY` was not there: who sets that then drops the value. Else the receiver does.
+pub const GONE: u8 = 1 << 7;
+
 /// The values of [`FATE`].
 pub const CANCELLED: u8 = 1 << 3;
 pub const TIMED_OUT: u8 = 2 << 3;

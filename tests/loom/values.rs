@@ -7,6 +7,9 @@
 //!   waiter.
 //! * `publish` that gives no value back when somebody has ended it: in
 //!   `of_a_runner_and_two_who_end_it_from_outside_one_decides_and_the_fate_says_which` two decide.
+//! * `leave` that only looks: the value stays in the slot in `a_value_that_nobody_takes_…`; a
+//!   `publish` that does not look for `GONE` does the same, and one that does not say that it is
+//!   taken drops it twice; `leave` that does not acquire: a race on the content.
 //! * `discard` that clears nothing: the work is dropped twice in
 //!   `what_is_ended_before_it_begins_…`; one that is left to the slot's drop, and forgotten there:
 //!   it is never dropped.
@@ -260,7 +263,7 @@ fn a_wait_that_times_out_withdraws_its_waiter_or_finds_the_value() {
 }
 
 #[test]
-fn a_value_that_nobody_takes_is_dropped_once() {
+fn a_value_that_nobody_takes_is_dropped_by_its_maker_or_by_the_receiver() {
     loom::model(|| {
         let count = Count::new();
         let slot = Arc::new(Slot::new((), 0, count.make(1)));
@@ -272,9 +275,13 @@ fn a_value_that_nobody_takes_is_dropped_once() {
             }
         });
         // SAFETY: this is the one receiver.
-        unsafe { slot.register(Bell::new()) };
-        drop(slot);
+        unsafe {
+            slot.register(Bell::new());
+            slot.leave();
+        }
         runner.join().unwrap();
+        assert_eq!(count.dropped(), 2, "though somebody still has the slot");
+        drop(slot);
         assert_eq!(count.dropped(), 2);
     });
 }

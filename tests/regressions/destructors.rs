@@ -1,10 +1,10 @@
 //! Destructors of what tasks are called with and of what they give: they may wait, and outgrow
 //! their stack.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use minihuey::sync::channel::{Receiver, Sender, unbounded};
+use minihuey::sync::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use minihuey::{MiniHuey, Task, TaskError, green};
 
 use crate::support::{LIMIT, endless, until};
@@ -110,6 +110,73 @@ fn wait_for_the_next_one(offloaded: bool) {
 fn a_value_that_nobody_collects_may_wait_for_other_tasks_in_its_destructor() {
     wait_for_the_next_one(false);
     wait_for_the_next_one(true);
+}
+
+/// Has a task that has the only place of its pool wait for what another one gave, and let it go.
+fn let_go_of_what_was_waited_for(offloaded: bool) {
+    let huey = MiniHuey::builder("let go").pool_size(1).offload_size(1).build();
+    let (sender, receiver): (Sender<()>, Receiver<()>) = unbounded();
+    let sender = Mutex::new(Some(sender));
+    // The one of the two that is waited for is run first. The other one outlasts it.
+    let mut other = huey.task("other", || green::sleep(Duration::from_millis(50)));
+    let mut gives = huey.task("gives", move || sender.lock().unwrap().take());
+    if offloaded {
+        (other, gives) = (other.offload(), gives.offload());
+    }
+    let mut waits = huey.task("waits", move || {
+        let _other = other.call(());
+        let mut given = gives.call(());
+        given.wait();
+        drop(given);
+        receiver.recv_timeout(LIMIT / 2)
+    });
+    if offloaded {
+        waits = waits.offload();
+    }
+    let ended = waits.call(()).get_timeout(LIMIT).unwrap();
+    assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "nobody else had the sender");
+}
+
+#[test]
+fn a_result_that_is_let_go_takes_its_value_along() {
+    let_go_of_what_was_waited_for(false);
+    let_go_of_what_was_waited_for(true);
+}
+
+#[test]
+fn a_value_that_nobody_collects_is_dropped_in_its_task_though_another_thread_looks_at_that() {
+    /// Says in which thread it was dropped.
+    struct Says(mpsc::Sender<Option<String>>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            let _ = self.0.send(std::thread::current().name().map(str::to_owned));
+        }
+    }
+    let huey = MiniHuey::new("late");
+    let nap = huey.task("nap", || green::sleep(Duration::from_secs(3600)));
+    // The thread of time-outs is held, so that the next two come due in one round of it.
+    let (held, goes_on) = mpsc::channel::<()>();
+    nap.clone().timeout(Duration::from_millis(10)).call(()).on_ready(move |_| {
+        let _ = goes_on.recv_timeout(LIMIT);
+    });
+    // In the round it has the second one in its hand, until the callback of the first one is over.
+    let (first_ended, second_may_end) = unbounded();
+    let (says, said) = mpsc::channel();
+    let (over, is_over) = mpsc::channel::<()>();
+    nap.timeout(Duration::from_millis(20)).call(()).on_ready(move |_| {
+        first_ended.send(()).unwrap();
+        let _ = is_over.recv_timeout(LIMIT);
+    });
+    let second = huey.task("second", move || {
+        second_may_end.recv().unwrap();
+        Says(says.clone())
+    });
+    drop(second.timeout(Duration::from_millis(20)).call(()));
+    std::thread::sleep(Duration::from_millis(100));
+    drop(held);
+    let thread = said.recv_timeout(LIMIT).unwrap();
+    assert_ne!(thread.as_deref(), Some("minihuey-watchdog"));
+    drop(over);
 }
 
 #[test]
