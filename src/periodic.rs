@@ -148,6 +148,13 @@ impl Row {
         self.meta.name
     }
 
+    /// Drops it, part by part: each may have a destructor that panics.
+    pub(crate) fn let_go(self) {
+        let Row { period, body, .. } = self;
+        panics::contain(|| drop(period));
+        panics::contain(|| drop(body));
+    }
+
     /// Forgets what was missed: the next firing is the first one after `now`, whatever a look that
     /// began before finds.
     pub(crate) fn start_from(&self, now: DateTime<Utc>) {

@@ -63,12 +63,16 @@ impl<T: Send + 'static> TaskResult<T> {
     ///
     /// # Errors
     /// What became of the task instead: see [`TaskError`].
-    pub fn get(mut self) -> Result<T, TaskError> {
-        if let Some(value) = self.receiver.take() {
-            return value;
+    pub fn get(self) -> Result<T, TaskError> {
+        let mut receiver = match self.receiver.into_value() {
+            Ok(value) => return value,
+            Err(receiver) => receiver,
+        };
+        let waited = receiver.wait_for_it(None);
+        match receiver.into_value() {
+            Ok(value) => value,
+            Err(receiver) => TaskResult { receiver }.take(waited),
         }
-        let waited = self.receiver.wait_for_it(None);
-        self.take(waited)
     }
 
     /// Waits for at most `timeout`.

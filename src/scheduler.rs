@@ -186,9 +186,28 @@ fn wake(sleeper: Option<Waiter>) {
 
 /// Has the loop look again.
 fn notify(shared: &Weak<Shared>) {
-    if let Some(shared) = shared.upgrade() {
-        let sleeper = shared.state.lock().loops.tell();
-        wake(sleeper);
+    let Some(shared) = shared.upgrade() else { return };
+    let sleeper = shared.state.lock().loops.tell();
+    wake(sleeper);
+    // All others may have let go meanwhile. The caller, who may be the watchdog, is not the one to
+    // run the destructors of what is foreign in it: a green thread of its own is.
+    if let (Some(last), Ok(runtime)) = (Arc::into_inner(shared), green::Runtime::get()) {
+        runtime.keep(Arc::new(move || _ = &last));
+    }
+}
+
+impl Drop for Shared {
+    /// What rows are made of is foreign, and so are its destructors: one that panics is to end
+    /// neither the others, nor, as the second one to do so, the process.
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        state.asked = None;
+        for row in state.rows.drain(..) {
+            // None if somebody else has it, too.
+            if let Some(row) = Arc::into_inner(row) {
+                row.let_go();
+            }
+        }
     }
 }
 

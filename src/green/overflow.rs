@@ -367,8 +367,9 @@ pub(super) fn bury(hub: &Hub) {
     for green in hub.overflowed.take() {
         let runtime = super::runtime_of(hub);
         runtime.release_green();
-        if let Some(service) = &green.service {
-            runtime.keep(service.clone());
+        let service = green.service.lock().take();
+        if let Some(service) = service {
+            runtime.keep(service);
         }
         if let Some(member) = &green.member {
             member.pool.bury(green, member);

@@ -442,6 +442,16 @@ impl Runtime {
             let green = super::Green::adopt(hub, None, service, stack);
             overflow::enter(&green);
             panics::contain(body);
+            green.hub.come_home(&green.coroutine);
+            // Taken out first: a destructor in it that overflows the stack must not have it run
+            // again. Dropped here, because what may drops after the end of a coroutine, it drops on
+            // the worker's own stack, where a panic would end the worker, and a wait hold it.
+            let service = green.service.lock().take();
+            if let Some(service) = service {
+                overflow::enter(&green);
+                panics::contain(|| drop(service));
+                green.hub.come_home(&green.coroutine);
+            }
             Left::Nobody
         })
     }

@@ -10,6 +10,7 @@ use may::coroutine::Coroutine;
 use super::bell::Bell;
 use super::called::Called;
 use super::hub::{self, Hub};
+use super::lock::Mutex;
 use super::overflowed::Linked;
 use super::roster::Hint;
 use super::runner::Member;
@@ -26,7 +27,9 @@ pub(crate) struct Green {
     /// If it runs tasks for a pool: which, and what it has there.
     pub(crate) member: Option<Member>,
     /// If it serves the library itself for good: what is to go on in another one if it overflows.
-    pub(super) service: Option<Service>,
+    /// It takes that out itself at its end, and lets go of it there: whoever has this one last must
+    /// not, for that runs foreign destructors.
+    pub(super) service: Mutex<Option<Service>>,
     /// What [`Green::sleep_until_called`] waits for, or an OS thread that runs a part of it.
     called: Called<Bell>,
     /// Somebody ended a job that it runs; see `interrupt`.
@@ -76,7 +79,7 @@ impl Green {
             coroutine: may::coroutine::current(),
             hub,
             member,
-            service,
+            service: Mutex::new(service),
             called: Called::new(),
             interrupted: Hint::new(),
             registered: AtomicBool::new(false),

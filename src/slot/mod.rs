@@ -5,6 +5,7 @@
 mod cell;
 pub(crate) mod states;
 
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Instant;
@@ -108,6 +109,17 @@ impl<T: 'static> Receiver<T> {
     pub(crate) fn take(&mut self) -> Option<T> {
         // SAFETY: `&mut self` of the only receiver.
         unsafe { self.0.take() }
+    }
+
+    /// As `take`, of one that asks no more. Gives itself back if there is no value.
+    #[inline]
+    pub(crate) fn into_value(mut self) -> Result<T, Receiver<T>> {
+        let Some(value) = self.take() else { return Err(self) };
+        // Without `leave`, which would find nothing.
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is used no more, and does not drop its field.
+        drop(unsafe { std::ptr::read(&raw const this.0) });
+        Ok(value)
     }
 
     /// Has `waiter` woken once the value is there, instead of whoever was registered before.

@@ -1,12 +1,15 @@
-//! Destructors of what tasks are called with and of what they give: they may wait, and outgrow
-//! their stack.
+//! Destructors of what tasks are called with, of what they give, and of what periodic ones are made
+//! of: they may wait, and outgrow their stack.
 
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
+use chrono::{DateTime, Local};
+use minihuey::sync::Mutex;
 use minihuey::sync::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use minihuey::{MiniHuey, Task, TaskError, green};
+use minihuey::{MiniHuey, Task, TaskError, crontab, green};
 
+use crate::child;
 use crate::support::{LIMIT, endless, until};
 
 /// Its destructor outgrows the stack.
@@ -119,7 +122,7 @@ fn let_go_of_what_was_waited_for(offloaded: bool) {
     let sender = Mutex::new(Some(sender));
     // The one of the two that is waited for is run first. The other one outlasts it.
     let mut other = huey.task("other", || green::sleep(Duration::from_millis(50)));
-    let mut gives = huey.task("gives", move || sender.lock().unwrap().take());
+    let mut gives = huey.task("gives", move || sender.lock().take());
     if offloaded {
         (other, gives) = (other.offload(), gives.offload());
     }
@@ -195,4 +198,146 @@ fn a_task_is_cancelled_though_what_it_was_called_with_ends_its_canceller() {
     assert!(cancelled.is_ready());
     huey.join(LIMIT).unwrap();
     assert_eq!(huey.stats().cancelled, 1);
+}
+
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Has the scheduler's loop of a huey be the last owner of what `declare` declares for that: the
+/// huey is let go of while the worker is held, so that the loop ends only after it.
+fn let_its_loop_let_go(declare: impl FnOnce(&MiniHuey)) {
+    let holder = MiniHuey::new("holder");
+    let (is_held, is_let_go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (held, let_go) = (is_held.clone(), is_let_go.clone());
+    // An OS thread's waits: they keep the worker.
+    let hold = holder.task("hold", move || {
+        held.wait();
+        let_go.wait();
+    });
+    let huey = MiniHuey::new("let go of");
+    declare(&huey);
+    huey.start().unwrap();
+    let mut holding = hold.call(());
+    is_held.wait();
+    drop(huey);
+    is_let_go.wait();
+    holding.get_timeout(LIMIT).unwrap();
+}
+
+/// The worker goes on.
+#[track_caller]
+fn assert_sound() {
+    let other = MiniHuey::new("other");
+    let one = other.task("one", || 1);
+    for _ in 0..4 {
+        assert_eq!(one.call(()).get_timeout(LIMIT).unwrap(), 1);
+    }
+}
+
+#[test]
+fn the_destructors_of_periodic_tasks_may_panic_and_none_keeps_another_from_running() {
+    let name = "destructors::\
+                the_destructors_of_periodic_tasks_may_panic_and_none_keeps_another_from_running";
+    child::run(name, || {
+        let (tell, told) = mpsc::channel();
+        let panics = |what: &'static str| {
+            let tell = tell.clone();
+            OnDrop(move || {
+                tell.send((what, green::is_green())).unwrap();
+                panic!("the destructor of {what}");
+            })
+        };
+        let asked = panics("a predicate");
+        let bodies = [panics("its body"), panics("another body")];
+        let_its_loop_let_go(|huey| {
+            let [one, other] = bodies;
+            let never = move |_: &DateTime<Local>| {
+                let _ = &asked;
+                false
+            };
+            huey.periodic_task("one", never, move || _ = &one);
+            huey.periodic_task("other", crontab::hourly(), move || _ = &other);
+        });
+        for what in ["a predicate", "its body", "another body"] {
+            assert_eq!(told.recv_timeout(LIMIT).unwrap(), (what, true));
+        }
+        assert_sound();
+    });
+}
+
+#[test]
+fn the_destructor_of_a_periodic_task_may_wait_for_a_task() {
+    child::run("destructors::the_destructor_of_a_periodic_task_may_wait_for_a_task", || {
+        let (tell, told) = mpsc::channel();
+        let other = MiniHuey::new("other");
+        let two = other.task("two", || 2);
+        let waits = OnDrop(move || tell.send(two.call(()).get()).unwrap());
+        let_its_loop_let_go(|huey| {
+            huey.periodic_task("row", crontab::hourly(), move || _ = &waits);
+        });
+        assert_eq!(told.recv_timeout(LIMIT).unwrap().unwrap(), 2);
+        assert_sound();
+    });
+}
+
+#[test]
+fn the_destructor_of_a_periodic_task_may_wait_for_a_lock_that_a_task_has() {
+    let name = "destructors::\
+                the_destructor_of_a_periodic_task_may_wait_for_a_lock_that_a_task_has";
+    child::run(name, || {
+        let lock = Arc::new(Mutex::new(0));
+        let (is_locked, locked) = mpsc::channel();
+        let (unlock, unlocks): (Sender<()>, Receiver<()>) = unbounded();
+        let other = MiniHuey::new("other");
+        let has_it = lock.clone();
+        let has = other.task("has", move || {
+            let mut count = has_it.lock();
+            is_locked.send(()).unwrap();
+            unlocks.recv_timeout(LIMIT).unwrap();
+            *count += 1;
+        });
+        let mut holding = has.call(());
+        locked.recv_timeout(LIMIT).unwrap();
+
+        let (tell, told) = mpsc::channel();
+        let counts = OnDrop(move || {
+            tell.send(None).unwrap();
+            let mut count = lock.lock();
+            *count += 1;
+            tell.send(Some(*count)).unwrap();
+        });
+        let_its_loop_let_go(|huey| {
+            huey.periodic_task("row", crontab::hourly(), move || _ = &counts);
+        });
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), None);
+        unlock.send(()).unwrap();
+        holding.get_timeout(LIMIT / 2).unwrap();
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Some(2));
+        assert_sound();
+    });
+}
+
+#[test]
+fn the_destructor_of_a_periodic_task_that_outgrows_its_stack_ends_nothing_else() {
+    let name = "destructors::\
+                the_destructor_of_a_periodic_task_that_outgrows_its_stack_ends_nothing_else";
+    child::run(name, || {
+        let (tell, told) = mpsc::channel();
+        let deep = OnDrop(move || {
+            tell.send(green::is_green()).unwrap();
+            endless(0);
+        });
+        let_its_loop_let_go(|huey| {
+            huey.periodic_task("row", crontab::hourly(), move || _ = &deep);
+        });
+        assert!(told.recv_timeout(LIMIT).unwrap());
+        assert_sound();
+        // Nor does the loop begin again, which would let go of it once more.
+        assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
+    });
 }
