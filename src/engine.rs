@@ -2,6 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -401,16 +402,24 @@ impl Engine {
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();
         let mut abandoned = self.abandon_scheduled();
+        let mut ended = None;
         if let Some(pool) = self.made_pool() {
             pool.close();
-            if pool.wait_idle(deadline(patience)) != Waited::Ready {
+            // The caller's own task may be ended while it waits here, which unwinds. That must wait
+            // until all is done, for nobody else can finish what is begun.
+            let waited = catch_unwind(AssertUnwindSafe(|| pool.wait_idle(deadline(patience))));
+            if !matches!(waited, Ok(Waited::Ready)) {
                 abandoned.extend(listed(pool.abandon_waiting(), Stage::Queued));
                 let running = abandon(pool.running(), Stage::Running);
                 pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
                 abandoned.extend(running);
             }
+            ended = waited.err();
         }
         log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
+        if let Some(payload) = ended {
+            resume_unwind(payload);
+        }
         Ok(abandoned)
     }
 
