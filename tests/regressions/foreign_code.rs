@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use minihuey::{ManualClock, MiniHuey, Overlap, Period, Task, TaskError, crontab, green};
 
 use crate::child;
-use crate::support::{LIMIT, until, utc, within_limit};
+use crate::support::{LIMIT, endless, until, utc, within_limit};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -251,6 +252,29 @@ fn a_destructor_may_use_the_whole_library_while_a_panic_unwinds() {
             }
             huey.join(LIMIT).unwrap();
             assert!(!huey.task("panicking", thread::panicking).call(()).get().unwrap());
+        },
+    );
+}
+
+#[test]
+fn a_logger_that_overflows_as_it_hears_of_an_overflow_leaves_no_result_unresolved() {
+    fn overflow(record: &log::Record) {
+        if record.args().to_string().contains("overflowed its stack") {
+            black_box(endless(0));
+        }
+    }
+
+    child::run(
+        "foreign_code::a_logger_that_overflows_as_it_hears_of_an_overflow_leaves_no_result_unresolved",
+        || {
+            log::set_logger(&Logger(overflow)).unwrap();
+            log::set_max_level(log::LevelFilter::Error);
+            let huey = MiniHuey::builder("overflows").pool_size(1).build();
+            let deep = huey.task("deep", || endless(0));
+            for _ in 0..3 {
+                let error = deep.call(()).get_timeout(LIMIT).unwrap_err();
+                assert!(matches!(error, TaskError::StackOverflow), "{error}");
+            }
         },
     );
 }
