@@ -398,7 +398,8 @@ impl Engine {
         if !is_first {
             return Err(Error::ShutDown { huey: self.name.clone() });
         }
-        log::info!("{:?} is shutting down", self.name);
+        // Contained, for nobody else can go on if the logger panics.
+        panics::contain(|| log::info!("{:?} is shutting down", self.name));
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();
         let mut abandoned = self.abandon_scheduled();
@@ -416,7 +417,10 @@ impl Engine {
             }
             ended = waited.err();
         }
-        log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
+        let count = abandoned.len();
+        panics::contain(|| {
+            log::info!("{:?} is shut down; {count} task(s) were abandoned", self.name);
+        });
         if let Some(payload) = ended {
             resume_unwind(payload);
         }

@@ -278,3 +278,25 @@ fn a_logger_that_overflows_as_it_hears_of_an_overflow_leaves_no_result_unresolve
         },
     );
 }
+
+#[test]
+fn a_logger_that_panics_as_a_shutdown_begins_or_ends_does_not_keep_it_from_its_work() {
+    fn panics(record: &log::Record) {
+        let line = record.args().to_string();
+        assert!(!line.contains("is shutting down") && !line.contains("is shut down"), "{line}");
+    }
+
+    child::run(
+        "foreign_code::a_logger_that_panics_as_a_shutdown_begins_or_ends_does_not_keep_it_from_its_work",
+        || {
+            log::set_logger(&Logger(panics)).unwrap();
+            log::set_max_level(log::LevelFilter::Info);
+            let huey = MiniHuey::new("shuts");
+            let mut scheduled = huey.task("one", || 1).schedule((), 10 * LIMIT);
+            let abandoned = huey.shutdown(Duration::ZERO).unwrap();
+            assert_eq!(abandoned.len(), 1, "{abandoned:?}");
+            let error = scheduled.get_timeout(LIMIT).unwrap_err();
+            assert!(matches!(error, TaskError::ShutDown), "{error}");
+        },
+    );
+}
