@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -299,4 +299,39 @@ fn a_logger_that_panics_as_a_shutdown_begins_or_ends_does_not_keep_it_from_its_w
             assert!(matches!(error, TaskError::ShutDown), "{error}");
         },
     );
+}
+
+#[test]
+fn a_logger_that_panics_when_asked_for_its_level_fails_no_task() {
+    static PANICS: AtomicBool = AtomicBool::new(false);
+
+    /// Panics in tasks.
+    struct Asked;
+    impl log::Log for Asked {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            let here = thread::current();
+            let in_task = here.name().is_some_and(|name| name.starts_with("minihuey"));
+            assert!(!(in_task && PANICS.load(Ordering::SeqCst)), "enabled panics");
+            true
+        }
+
+        fn log(&self, _: &log::Record) {}
+
+        fn flush(&self) {}
+    }
+
+    child::run("foreign_code::a_logger_that_panics_when_asked_for_its_level_fails_no_task", || {
+        log::set_logger(&Asked).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+        let huey = MiniHuey::builder("asked").pool_size(1).offload_size(1).build();
+        let green = huey.task("green", || 1);
+        let offloaded = huey.task("offloaded", || 1).offload();
+        for panics in [true, false] {
+            PANICS.store(panics, Ordering::SeqCst);
+            assert_eq!(green.call(()).get_timeout(LIMIT).unwrap(), 1);
+            assert_eq!(offloaded.call(()).get_timeout(LIMIT).unwrap(), 1);
+        }
+        huey.join(LIMIT).unwrap();
+        assert_eq!(huey.stats().finished, 4);
+    });
 }
