@@ -299,10 +299,14 @@ impl Engine {
         }
         probe();
         panics::install_hook();
-        self.immediate.lock().pushed += 1;
         let ran = job.run();
         probe();
-        self.immediate.lock().enter(ran);
+        // Both now, so that they balance: if the task overflows the stack, it ends its caller with
+        // itself, and nobody comes back here.
+        let mut books = self.immediate.lock();
+        books.pushed += 1;
+        books.enter(ran);
+        drop(books);
         result
     }
 

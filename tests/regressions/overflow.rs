@@ -127,6 +127,18 @@ fn an_overflow_inside_a_manual_clock_leaves_no_lock_held() {
     });
 }
 
+/// An immediate huey runs the task on the stack of its caller.
+#[test]
+fn the_books_of_an_immediate_huey_balance_after_an_overflow() {
+    let huey = MiniHuey::builder("immediate").immediate(true).build();
+    let deep = huey.task("deep", || endless(0));
+    let outer = MiniHuey::new("outer").task("outer", move || drop(deep.call(())));
+    let error = outer.call(()).get().unwrap_err();
+    assert!(matches!(error, TaskError::StackOverflow), "{error}");
+    let stats = huey.stats();
+    assert_eq!(stats.enqueued, stats.failed + stats.running as u64, "{stats:?}");
+}
+
 #[test]
 fn an_overflow_while_results_are_let_go_leaves_no_lock_held() {
     child::run("overflow::an_overflow_while_results_are_let_go_leaves_no_lock_held", || {
