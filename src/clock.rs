@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 
+use crate::green::{probe, probe_for_inner_lock};
+
 /// When a scheduled task is due.
 ///
 /// A delay is counted on the monotonic clock, which a change of the wall clock does not touch
@@ -81,7 +83,7 @@ impl Clock {
     pub(crate) fn wall(&self) -> DateTime<Utc> {
         match &self.0 {
             None => utc(SystemTime::now()),
-            Some(hands) => lock(&hands.position).wall,
+            Some(hands) => hands.position().wall,
         }
     }
 
@@ -89,7 +91,7 @@ impl Clock {
     pub(crate) fn monotonic(&self) -> u64 {
         match &self.0 {
             None => nanos(start().elapsed()),
-            Some(hands) => nanos(lock(&hands.position).monotonic),
+            Some(hands) => nanos(hands.position().monotonic),
         }
     }
 
@@ -101,6 +103,7 @@ impl Clock {
     /// Asks to be told whenever a manual clock was turned. Does nothing for the system's.
     pub(crate) fn watch(&self, watcher: Weak<dyn Fn() + Send + Sync>) {
         if let Some(hands) = &self.0 {
+            probe_for_inner_lock();
             let mut watchers = lock(&hands.watchers);
             watchers.retain(|known| known.strong_count() > 0);
             watchers.push(watcher);
@@ -170,6 +173,14 @@ struct Position {
     monotonic: Duration,
 }
 
+impl Hands {
+    /// For the scheduler, which may ask with its own lock held.
+    fn position(&self) -> Position {
+        probe_for_inner_lock();
+        *lock(&self.position)
+    }
+}
+
 /// What a panic may have left is as good as ever.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -186,6 +197,7 @@ impl ManualClock {
 
     /// What the wall clock shows.
     pub fn now(&self) -> DateTime<Utc> {
+        probe();
         lock(&self.0.position).wall
     }
 
@@ -208,6 +220,8 @@ impl ManualClock {
     }
 
     fn turn(&self, turn: impl FnOnce(&mut Position)) {
+        // For all of it: an overflow halfway would leave a turn of which nobody was told.
+        probe();
         turn(&mut lock(&self.0.position));
         let watchers: Vec<_> = lock(&self.0.watchers).iter().filter_map(Weak::upgrade).collect();
         for watcher in watchers {

@@ -2,6 +2,7 @@
 //! the settings, the pool, the scheduler, and what is refused.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -298,10 +299,14 @@ impl Engine {
         }
         probe();
         panics::install_hook();
-        self.immediate.lock().pushed += 1;
         let ran = job.run();
         probe();
-        self.immediate.lock().enter(ran);
+        // Both now, so that they balance: if the task overflows the stack, it ends its caller with
+        // itself, and nobody comes back here.
+        let mut books = self.immediate.lock();
+        books.pushed += 1;
+        books.enter(ran);
+        drop(books);
         result
     }
 
@@ -397,20 +402,32 @@ impl Engine {
         if !is_first {
             return Err(Error::ShutDown { huey: self.name.clone() });
         }
-        log::info!("{:?} is shutting down", self.name);
+        // Contained, for nobody else can go on if the logger panics.
+        panics::contain(|| log::info!("{:?} is shutting down", self.name));
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();
         let mut abandoned = self.abandon_scheduled();
+        let mut ended = None;
         if let Some(pool) = self.made_pool() {
             pool.close();
-            if pool.wait_idle(deadline(patience)) != Waited::Ready {
+            // The caller's own task may be ended while it waits here, which unwinds. That must wait
+            // until all is done, for nobody else can finish what is begun.
+            let waited = catch_unwind(AssertUnwindSafe(|| pool.wait_idle(deadline(patience))));
+            if !matches!(waited, Ok(Waited::Ready)) {
                 abandoned.extend(listed(pool.abandon_waiting(), Stage::Queued));
                 let running = abandon(pool.running(), Stage::Running);
                 pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
                 abandoned.extend(running);
             }
+            ended = waited.err();
         }
-        log::info!("{:?} is shut down; {} task(s) were abandoned", self.name, abandoned.len());
+        let count = abandoned.len();
+        panics::contain(|| {
+            log::info!("{:?} is shut down; {count} task(s) were abandoned", self.name);
+        });
+        if let Some(payload) = ended {
+            resume_unwind(payload);
+        }
         Ok(abandoned)
     }
 

@@ -9,7 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Eta, nanos};
 use crate::green::Mutex;
-use crate::green::{self, Green, JobRef, Pool, Waiter, block_until, panics, probe};
+use crate::green::{
+    self, Green, JobRef, Pool, Waiter, block_until, panics, probe, probe_for_inner_lock,
+};
 use crate::loops::{Loops, Then};
 use crate::periodic::{Fired, Look, MOST_MISSED, Row};
 use crate::timetable::{Due, Timetable};
@@ -152,8 +154,8 @@ impl Scheduler {
     }
 
     pub(crate) fn add(&self, row: Row) {
-        row.start_from(self.0.clock.wall());
         probe();
+        row.start_from(self.0.clock.wall());
         let mut state = self.0.state.lock();
         state.rows.push(Arc::new(row));
         let sleeper = state.loops.tell();
@@ -186,6 +188,8 @@ fn wake(sleeper: Option<Waiter>) {
 
 /// Has the loop look again.
 fn notify(shared: &Weak<Shared>) {
+    // Whoever turns a clock, or ends a run, has probed: the loop must hear of it then.
+    probe_for_inner_lock();
     let Some(shared) = shared.upgrade() else { return };
     let sleeper = shared.state.lock().loops.tell();
     wake(sleeper);

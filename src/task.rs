@@ -71,6 +71,18 @@ fn next_id() -> u64 {
     })
 }
 
+/// The logger wants to hear which task ran for how long.
+#[inline]
+fn is_told_of_ends() -> bool {
+    let mut is_told = false;
+    // Looked at first, to be quick where nobody is.
+    if log::Level::Debug <= log::max_level() {
+        // To ask the logger is to run foreign code.
+        panics::contain(|| is_told = log::log_enabled!(log::Level::Debug));
+    }
+    is_told
+}
+
 impl<F, T> Job for Slot<Header, F, Result<T, TaskError>>
 where
     F: FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -81,7 +93,7 @@ where
         let mut ran = Ran::ShutDown;
         let work = |work: F| {
             let deadline = meta.timeout.map(|timeout| green::set_deadline(self.pool, id, timeout));
-            let start = log::log_enabled!(log::Level::Debug).then(Instant::now);
+            let start = is_told_of_ends().then(Instant::now);
             // What comes of a task that was ended from outside is no news.
             let report = |error: &dyn Display| {
                 let level = self.abandoned().map_or(log::Level::Error, |_| log::Level::Debug);

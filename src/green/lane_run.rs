@@ -114,6 +114,7 @@ impl Pool {
     #[cold]
     fn refuse_lane(self: &Arc<Pool>) {
         const WHY: &str = "it is to run on an OS thread, and the system refuses even one";
+        let mut refused = Vec::new();
         let mut again = true;
         while again {
             let mut chores = None;
@@ -123,9 +124,6 @@ impl Pool {
             panics::contain(|| drop(stale));
             again = job.is_some();
             if let Some((job, number)) = job {
-                panics::contain(|| {
-                    log::error!("task {} #{} was not taken on: {WHY}", job.meta().name, job.id());
-                });
                 job.abandon(End::Rejected(Reason::Runtime(WHY.to_owned()).into()));
                 // Somebody may have ended it otherwise.
                 let ran = job.abandoned().unwrap_or(Ran::ShutDown);
@@ -142,11 +140,18 @@ impl Pool {
                     }
                 };
                 drop(state);
-                panics::contain(|| drop(job));
+                refused.push(job);
             }
             if let Some(chores) = chores {
                 chores.run(self);
             }
+        }
+        // Last, for the logger and destructors are foreign code, which may never come back.
+        for job in refused {
+            panics::contain(|| {
+                log::error!("task {} #{} was not taken on: {WHY}", job.meta().name, job.id());
+            });
+            panics::contain(|| drop(job));
         }
     }
 }

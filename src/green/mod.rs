@@ -83,9 +83,9 @@ pub(crate) use lending::lend;
 pub(crate) use lock::{Mutex, MutexGuard};
 #[cfg(feature = "monkey")]
 pub(crate) use offload::leave_to_a_thread;
-pub(crate) use overflow::probe;
 #[cfg(feature = "monkey")]
 pub(crate) use overflow::probe_to_wait;
+pub(crate) use overflow::{probe, probe_for_inner_lock};
 #[cfg(feature = "monkey")]
 pub(crate) use poller::{about_to_close, closed, rouse, wait_for};
 pub(crate) use pool::{Books, Pool, Refused};

@@ -233,7 +233,7 @@ pub(crate) fn probe() {
 /// As `probe`, for a lock that may be taken while another is held: whoever probed for that one
 /// passes here, too.
 #[inline]
-pub(super) fn probe_for_inner_lock() {
+pub(crate) fn probe_for_inner_lock() {
     probe_for(RESERVE / 2);
 }
 

@@ -437,18 +437,20 @@ impl Pool {
             Green::adopt(hub, Some(member), None, stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
-            panics::contain(|| {
-                log::warn!(
-                    "no memory mapping for one green thread more ({error}): tasks wait until there \
-                     is, or others end"
-                );
-            });
             let mut state = self.state.lock();
             state.backlog.no_help(crew);
             state.roster.free(number);
             if self.starve(&mut state) {
                 self.runtime.list_without_memory(&self);
             }
+            drop(state);
+            // Last, for a logger is foreign code, which may never come back.
+            panics::contain(|| {
+                log::warn!(
+                    "no memory mapping for one green thread more ({error}): tasks wait until there \
+                     is, or others end"
+                );
+            });
         }
     }
 
@@ -495,6 +497,8 @@ impl Pool {
         drop(state);
         // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
         let resolve = |dead: Vec<JobRef>| {
+            // First, for the logger may never come back.
+            dead.iter().for_each(|job| job.bury());
             for job in dead {
                 panics::contain(|| {
                     log::error!(
@@ -504,7 +508,6 @@ impl Pool {
                         job.id(),
                     );
                 });
-                job.bury();
             }
         };
         let again = dead.clone();

@@ -414,13 +414,14 @@ impl Runtime {
     fn keep_here(&'static self, hub: &'static Hub, service: Service) {
         let body = service.clone();
         let Err(error) = self.spawn_own(Some(service.clone()), move || body()) else { return };
+        hub.run_after(TRY_AGAIN, move || self.keep_here(hub, service));
+        // Last, for a logger is foreign code, which may never come back.
         panics::contain(|| {
             log::error!(
                 "no memory for a green thread of the library's own ({error}): scheduled and periodic \
                  tasks wait until there is"
             );
         });
-        hub.run_after(TRY_AGAIN, move || self.keep_here(hub, service));
     }
 
     /// Runs `body` in a green thread of its own on the calling worker.

@@ -73,8 +73,11 @@ pub fn block_until(
     }
 }
 
+pub use overflow::{probe, probe_for_inner_lock};
+
 /// Stacks are deep enough.
 pub mod overflow {
     pub fn probe() {}
+    pub fn probe_for_inner_lock() {}
     pub fn probe_to_wait(_: usize) {}
 }

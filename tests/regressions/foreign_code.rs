@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use minihuey::{ManualClock, MiniHuey, Overlap, Period, Task, TaskError, crontab, green};
 
 use crate::child;
-use crate::support::{LIMIT, until, utc, within_limit};
+use crate::support::{LIMIT, endless, until, utc, within_limit};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -253,4 +254,84 @@ fn a_destructor_may_use_the_whole_library_while_a_panic_unwinds() {
             assert!(!huey.task("panicking", thread::panicking).call(()).get().unwrap());
         },
     );
+}
+
+#[test]
+fn a_logger_that_overflows_as_it_hears_of_an_overflow_leaves_no_result_unresolved() {
+    fn overflow(record: &log::Record) {
+        if record.args().to_string().contains("overflowed its stack") {
+            black_box(endless(0));
+        }
+    }
+
+    child::run(
+        "foreign_code::a_logger_that_overflows_as_it_hears_of_an_overflow_leaves_no_result_unresolved",
+        || {
+            log::set_logger(&Logger(overflow)).unwrap();
+            log::set_max_level(log::LevelFilter::Error);
+            let huey = MiniHuey::builder("overflows").pool_size(1).build();
+            let deep = huey.task("deep", || endless(0));
+            for _ in 0..3 {
+                let error = deep.call(()).get_timeout(LIMIT).unwrap_err();
+                assert!(matches!(error, TaskError::StackOverflow), "{error}");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_logger_that_panics_as_a_shutdown_begins_or_ends_does_not_keep_it_from_its_work() {
+    fn panics(record: &log::Record) {
+        let line = record.args().to_string();
+        assert!(!line.contains("is shutting down") && !line.contains("is shut down"), "{line}");
+    }
+
+    child::run(
+        "foreign_code::a_logger_that_panics_as_a_shutdown_begins_or_ends_does_not_keep_it_from_its_work",
+        || {
+            log::set_logger(&Logger(panics)).unwrap();
+            log::set_max_level(log::LevelFilter::Info);
+            let huey = MiniHuey::new("shuts");
+            let mut scheduled = huey.task("one", || 1).schedule((), 10 * LIMIT);
+            let abandoned = huey.shutdown(Duration::ZERO).unwrap();
+            assert_eq!(abandoned.len(), 1, "{abandoned:?}");
+            let error = scheduled.get_timeout(LIMIT).unwrap_err();
+            assert!(matches!(error, TaskError::ShutDown), "{error}");
+        },
+    );
+}
+
+#[test]
+fn a_logger_that_panics_when_asked_for_its_level_fails_no_task() {
+    static PANICS: AtomicBool = AtomicBool::new(false);
+
+    /// Panics in tasks.
+    struct Asked;
+    impl log::Log for Asked {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            let here = thread::current();
+            let in_task = here.name().is_some_and(|name| name.starts_with("minihuey"));
+            assert!(!(in_task && PANICS.load(Ordering::SeqCst)), "enabled panics");
+            true
+        }
+
+        fn log(&self, _: &log::Record) {}
+
+        fn flush(&self) {}
+    }
+
+    child::run("foreign_code::a_logger_that_panics_when_asked_for_its_level_fails_no_task", || {
+        log::set_logger(&Asked).unwrap();
+        log::set_max_level(log::LevelFilter::Debug);
+        let huey = MiniHuey::builder("asked").pool_size(1).offload_size(1).build();
+        let green = huey.task("green", || 1);
+        let offloaded = huey.task("offloaded", || 1).offload();
+        for panics in [true, false] {
+            PANICS.store(panics, Ordering::SeqCst);
+            assert_eq!(green.call(()).get_timeout(LIMIT).unwrap(), 1);
+            assert_eq!(offloaded.call(()).get_timeout(LIMIT).unwrap(), 1);
+        }
+        huey.join(LIMIT).unwrap();
+        assert_eq!(huey.stats().finished, 4);
+    });
 }

@@ -150,3 +150,41 @@ fn a_shutdown_amid_a_cancel_enters_the_task_in_the_books_as_its_result_says() {
     assert_eq!((stats.enqueued, stats.cancelled, stats.abandoned), (2, 1, 1), "{stats:?}");
     huey.join(LIMIT).unwrap();
 }
+
+#[test]
+fn a_shutdown_whose_caller_is_cancelled_or_times_out_abandons_all_the_same() {
+    let long = 10 * LIMIT;
+    for timeout in [long, Duration::from_millis(30)] {
+        let huey = MiniHuey::builder("victim").pool_size(1).build();
+        let (sender, runs) = mpsc::channel();
+        let nap = huey.task("nap", move || {
+            sender.send(()).unwrap();
+            green::sleep(long);
+        });
+        let naps = [nap.call(()), nap.call(())];
+        runs.recv_timeout(LIMIT).unwrap();
+
+        let other = MiniHuey::new("other");
+        let (sender, shuts_down) = mpsc::channel();
+        let inner = huey.clone();
+        let shut = other.task("shut", move || {
+            sender.send(()).unwrap();
+            drop(inner.shutdown(long));
+        });
+        let shutting = shut.timeout(timeout).call(());
+        shuts_down.recv_timeout(LIMIT).unwrap();
+        if timeout == long {
+            moment();
+            assert!(shutting.cancel());
+        }
+        for mut nap in naps {
+            let error = nap.get_timeout(LIMIT).unwrap_err();
+            assert!(matches!(error, TaskError::ShutDown), "{error}");
+        }
+        until("the one that ran is interrupted", || huey.stats().running == 0);
+        assert_eq!(huey.stats().abandoned, 2);
+        let expected = if timeout == long { TaskError::Cancelled } else { TaskError::TimedOut };
+        let error = shutting.get().unwrap_err();
+        assert_eq!(error.to_string(), expected.to_string());
+    }
+}

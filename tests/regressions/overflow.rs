@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use minihuey::sync::channel::bounded;
 use minihuey::sync::{Condvar, Mutex, Pool, Semaphore};
-use minihuey::{MiniHuey, TaskError, green, group};
+use minihuey::{ManualClock, MiniHuey, TaskError, crontab, green, group};
 
 use crate::child;
-use crate::support::{LIMIT, endless, moment, within_limit};
+use crate::support::{LIMIT, endless, moment, utc, within_limit};
 
 /// Goes down in steps of some `N` words, with a call at each.
 #[inline(never)]
@@ -104,6 +104,39 @@ fn an_overflow_inside_a_call_of_the_library_leaves_no_lock_held() {
             });
         });
     });
+}
+
+#[test]
+fn an_overflow_inside_a_manual_clock_leaves_no_lock_held() {
+    child::run("overflow::an_overflow_inside_a_manual_clock_leaves_no_lock_held", || {
+        within_limit(|| {
+            let clock = ManualClock::at(utc("2024-01-01T00:00:30Z"));
+            // One whom the clock tells that it was turned.
+            let timed = MiniHuey::builder("timed").clock(&clock).build();
+            timed.start().unwrap();
+            let (read, turned) = (clock.clone(), clock);
+            assert_sound("now", move |_| _ = read.now());
+            assert_sound("advance", move |_| turned.advance(Duration::from_nanos(1)));
+            timed.stats();
+            let declared = Arc::new(AtomicUsize::new(0));
+            assert_sound("declare periodic", move |_| {
+                let name = declared.fetch_add(1, Ordering::Relaxed).to_string();
+                timed.periodic_task(&name, crontab::hourly(), || ());
+            });
+        });
+    });
+}
+
+/// An immediate huey runs the task on the stack of its caller.
+#[test]
+fn the_books_of_an_immediate_huey_balance_after_an_overflow() {
+    let huey = MiniHuey::builder("immediate").immediate(true).build();
+    let deep = huey.task("deep", || endless(0));
+    let outer = MiniHuey::new("outer").task("outer", move || drop(deep.call(())));
+    let error = outer.call(()).get().unwrap_err();
+    assert!(matches!(error, TaskError::StackOverflow), "{error}");
+    let stats = huey.stats();
+    assert_eq!(stats.enqueued, stats.failed + stats.running as u64, "{stats:?}");
 }
 
 #[test]
