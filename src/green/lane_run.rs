@@ -120,6 +120,10 @@ impl Pool {
             let mut chores = None;
             let mut state = self.state.lock();
             let (job, stale) = self.take_from_lane(&mut state, &mut chores);
+            if job.is_none() {
+                // The place that was given back may be for one who returns.
+                self.staff_lane(&mut state, &mut chores);
+            }
             drop(state);
             panics::contain(|| drop(stale));
             again = job.is_some();
