@@ -118,8 +118,8 @@ where
             }
             value
         };
-        // A value's destructor is foreign code, which may wait, overflow its stack or take long: here it
-        // belongs to the task, which still counts as running.
+        // A value's destructor is foreign code, which may wait, overflow its stack or take long: here
+        // it belongs to the task, which still counts as running.
         match self.carry_out(work, |unwanted| panics::contain(|| drop(unwanted))) {
             Some(true) => ran,
             Some(false) | None => self.abandoned().unwrap_or(ran),

@@ -92,12 +92,14 @@ impl<H, F, T, W> Slot<H, F, T, W> {
         if before & (FATE | GONE) == 0 {
             return Some(self.waiter_at(before));
         }
-        // ORDERING: Relaxed, in place of the receiver, who either does not ask after a FATE, or is
-        // gone; who has the slot last sees it by the count of owners.
-        if before & FATE == 0 {
+        // ORDERING: Relaxed, in place of the receiver, who is gone; who has the slot last sees it by
+        // the count of owners.
+        let waiter = if before & FATE == 0 {
             self.taken.store(true, Ordering::Relaxed);
-        }
-        let waiter = (before & FATE == 0).then(|| self.waiter_at(before));
+            Some(self.waiter_at(before))
+        } else {
+            None
+        };
         // SAFETY: with a FATE, or GONE, the content stays the caller's, who wrote the value right
         // above.
         unwanted(unsafe { self.take_value() });
