@@ -1,7 +1,6 @@
 //! Leaks: after many tasks of all kinds the process is as large as it was after the first of them,
 //! and everything that went into a task was dropped once.
 
-use std::fs;
 use std::process::exit;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 use minihuey::{MiniHuey, green, offload};
 
 use crate::random::Random;
+use crate::resident;
 
 static MADE: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -53,13 +53,6 @@ impl std::fmt::Display for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("failed on purpose")
     }
-}
-
-/// Bytes that the process has in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
-    line.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0_u64) * 1024
 }
 
 pub fn run(tasks: u64) {

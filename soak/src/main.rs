@@ -1,4 +1,4 @@
-//! Chaos, leaks and limits: what minihuey must survive, with books kept outside of it.
+//! Chaos, leaks, limits and stacks: what minihuey must survive, with books kept outside of it.
 //!
 //! `cargo run --release -p minihuey-soak -- short` runs all of it for some minutes, as CI does;
 //! `-- long` for longer. See `--help` for the parts.
@@ -10,7 +10,9 @@ mod chaos;
 mod leaks;
 mod limits;
 mod random;
+mod stacks;
 
+use std::fs;
 use std::panic;
 use std::process::{Command, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,6 +57,8 @@ enum Part {
     },
     /// What the system refuses: each in a process of its own; all of them without a name.
     Limits { name: Option<Limit> },
+    /// What a task that waits takes of memory. Only a release build is held to it.
+    Stacks,
     /// All parts for a few minutes.
     Short,
     /// All parts for half an hour.
@@ -89,6 +93,10 @@ fn main() {
                 part(&["limits", limit.get_name()]);
             }
         }
+        Part::Stacks => {
+            be_allowed_descriptors();
+            stacks::run();
+        }
         Part::Short => all("40", "1000000"),
         Part::Long => all("900", "10000000"),
     }
@@ -103,6 +111,7 @@ fn all(seconds: &str, tasks: &str) {
     }
     part(&["leaks", "--tasks", tasks]);
     part(&["limits"]);
+    part(&["stacks"]);
     println!("all is well");
 }
 
@@ -143,4 +152,11 @@ fn be_allowed_descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most.min(100_000), most);
     }
+}
+
+/// Bytes that the process has in memory.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    line.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0_u64) * 1024
 }

@@ -18,12 +18,15 @@ impl<T> Lazy<T> {
         // ORDERING: Acquire, pairs with the Release of whoever made it.
         let there = self.0.load(Ordering::Acquire);
         // SAFETY: what was stored is never freed.
-        unsafe { there.as_ref() }.unwrap_or_else(|| self.made(make()))
+        unsafe { there.as_ref() }.unwrap_or_else(|| self.made(make))
     }
 
+    /// Never inlined: a large value is made on the stack first, and a frame that has room for it
+    /// costs each green thread that only looks a page more of its own.
     #[cold]
-    fn made(&self, value: T) -> &'static T {
-        let new = Box::into_raw(Box::new(value));
+    #[inline(never)]
+    fn made(&self, make: impl FnOnce() -> T) -> &'static T {
+        let new = Box::into_raw(Box::new(make()));
         // ORDERING: Release, so that who sees the pointer sees the value; Acquire if it is
         // another's.
         let stored =
