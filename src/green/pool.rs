@@ -257,7 +257,7 @@ impl Pool {
             let near = hub::current().map(|hub| hub.index);
             state.backlog.push(job);
             // If there can be no runner more, whoever ends next takes it.
-            let _ = self.muster(state, near, &mut chores);
+            self.muster(state, near, &mut chores);
         }
         self.note(state);
         chores
@@ -343,9 +343,32 @@ impl Pool {
     }
 
     /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
-    /// none on standby, for any of them may be held by what runs there.
+    /// none on standby, for any of them may be held by what runs there. If there can be none, those
+    /// who return have the places.
     #[inline]
     pub(super) fn muster(
+        self: &Arc<Pool>,
+        state: &mut State,
+        near: Option<usize>,
+        chores: &mut SomeChores,
+    ) {
+        if let Err(Starved) = self.try_muster(state, near, chores) {
+            Pool::have_return(state, chores);
+        }
+    }
+
+    /// There is no runner more: what waits to run waits on, but not who can go on without one.
+    #[cold]
+    pub(super) fn have_return(state: &mut State, chores: &mut SomeChores) {
+        while let Some(returning) = state.backlog.return_instead() {
+            call_later(chores, returning);
+        }
+    }
+
+    /// As `muster`, for a caller who can do without: it must `have_return` those who do, unless it
+    /// keeps the place that it had.
+    #[inline]
+    pub(super) fn try_muster(
         self: &Arc<Pool>,
         state: &mut State,
         near: Option<usize>,
@@ -412,7 +435,7 @@ impl Pool {
         let mut state = self.state.lock();
         let mut chores = None;
         state.is_listed = false;
-        let _ = self.muster(&mut state, None, &mut chores);
+        self.muster(&mut state, None, &mut chores);
         // If it was refused again it is listed again. It stays starved all the while: whoever would
         // wait for one of its jobs must not take it for helped.
         // ORDERING: Relaxed, as in `starve`.
@@ -438,12 +461,17 @@ impl Pool {
         });
         if let Err(error) = spawned {
             let mut state = self.state.lock();
+            let mut chores = None;
             state.backlog.no_help(crew);
             state.roster.free(number);
+            Pool::have_return(&mut state, &mut chores);
             if self.starve(&mut state) {
                 self.runtime.list_without_memory(&self);
             }
             drop(state);
+            if let Some(chores) = chores {
+                chores.run(&self);
+            }
             // Last, for a logger is foreign code, which may never come back.
             panics::contain(|| {
                 log::warn!(
@@ -493,7 +521,7 @@ impl Pool {
         {
             call_later(&mut chores, returning);
         }
-        let _ = self.muster(&mut state, Some(runner.hub.index), &mut chores);
+        self.muster(&mut state, Some(runner.hub.index), &mut chores);
         drop(state);
         // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
         let resolve = |dead: Vec<JobRef>| {

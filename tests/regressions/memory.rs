@@ -5,9 +5,10 @@ use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use minihuey::MiniHuey;
+use minihuey::sync::channel;
 
 use crate::child;
-use crate::support::LIMIT;
+use crate::support::{LIMIT, moment, until};
 
 /// The bytes of address space that the process has.
 fn memory() -> u64 {
@@ -94,4 +95,41 @@ fn a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some() {
             assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
         },
     );
+}
+
+/// Its place is free, for what it was lent for can't begin.
+#[test]
+fn who_returns_goes_on_though_there_is_no_memory_for_what_goes_first() {
+    const NAME: &str = "memory::who_returns_goes_on_though_there_is_no_memory_for_what_goes_first";
+    child::run(NAME, || {
+        let narrow = MiniHuey::builder("narrow").pool_size(1).build();
+        let other = MiniHuey::new("other");
+        let (open, opens) = channel::unbounded::<()>();
+        let gate = other.task("gate", move || opens.recv().unwrap());
+        let (tell, told) = channel::unbounded::<()>();
+        let returns = narrow.task("returns", move || {
+            gate.call(()).get().unwrap();
+            tell.send(()).unwrap();
+        });
+        let (go, goes) = channel::unbounded::<()>();
+        let leaf = narrow.task("leaf", || 1);
+        // Has the place when `returns` wants it back, and gives it for the leaf.
+        let parent = narrow.task("parent", move || {
+            goes.recv().unwrap();
+            leaf.call(()).get().unwrap()
+        });
+        let mut returning = returns.call(());
+        until("it waits", || other.stats().running == 1);
+        let mut result = parent.call(());
+        until("both run", || narrow.stats().running == 2);
+        open.send(()).unwrap();
+        other.join(LIMIT).unwrap();
+        moment();
+        refuse(|| {
+            go.send(()).unwrap();
+            returning.get_timeout(LIMIT).unwrap();
+        });
+        told.recv_timeout(LIMIT).unwrap();
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
 }
