@@ -2,7 +2,7 @@
 //! their stacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once, OnceLock, Weak};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use super::guard::{self, Guard};
@@ -51,8 +51,10 @@ pub(crate) struct Runtime {
     /// For what is offloaded.
     pub(crate) threads: Threads,
     stack_size: usize,
-    /// How many green threads there may be, and the pools that could not have one.
-    quota: Quota<Weak<Pool>>,
+    /// How many green threads there may be, and the pools that could not have one. They are kept
+    /// alive by it: what waits in them still runs, though they may have neither a runner nor a huey,
+    /// and the hub, which looks at them, must not be who drops it.
+    quota: Quota<Arc<Pool>>,
 }
 
 /// Settings for the runtime, which is one for the whole process. See [`runtime`].
@@ -320,13 +322,13 @@ impl Runtime {
     /// Has `pool`, which `reserve_green` refused one, looked at again when a green thread has
     /// ended, or if one ended just now.
     pub(super) fn list_starved(&self, pool: &Arc<Pool>, is_waited_for: bool) {
-        self.relieve(self.quota.list(Arc::downgrade(pool), is_waited_for));
+        self.relieve(self.quota.list(pool.clone(), is_waited_for));
     }
 
     /// As `list_starved`, if it was memory that was missing: then it is looked at again after a
     /// while, too. On a worker.
     pub(super) fn list_without_memory(&'static self, pool: &Arc<Pool>) {
-        if self.quota.list_for_later(Arc::downgrade(pool))
+        if self.quota.list_for_later(pool.clone())
             && let Some(hub) = hub::current()
         {
             hub.run_after(TRY_AGAIN, || self.relieve(self.quota.look_after()));
@@ -334,10 +336,10 @@ impl Runtime {
     }
 
     #[inline]
-    fn relieve(&self, starved: Vec<Weak<Pool>>) {
+    fn relieve(&self, starved: Vec<Arc<Pool>>) {
         for pool in starved {
             // Not here: whoever ends may be in the middle of something.
-            if let (Some(pool), Some(hub)) = (pool.upgrade(), self.hubs.first()) {
+            if let Some(hub) = self.hubs.first() {
                 hub.run_later(move || pool.relieve());
             }
         }

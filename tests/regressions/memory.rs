@@ -84,6 +84,18 @@ fn a_task_whose_pool_had_no_memory_for_its_first_runner_runs_when_there_is_some(
 }
 
 #[test]
+fn a_task_whose_huey_is_gone_before_there_is_memory_for_its_runner_runs_when_there_is_some() {
+    const NAME: &str = "memory::a_task_whose_huey_is_gone_before_there_is_memory_for_its_runner_\
+                        runs_when_there_is_some";
+    child::run(NAME, || {
+        // Whoever calls it has nothing of it but the result.
+        let call = || MiniHuey::new("starved").task("starved", || 1).call(());
+        let mut result = refuse(call);
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
 fn a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some() {
     child::run(
         "memory::a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some",
