@@ -307,8 +307,7 @@ impl Pool {
     #[inline]
     pub(super) fn drop_last(&self, job: JobRef) {
         if !job.is_empty() {
-            // If there can be none, it is dropped here.
-            let _ = self.runtime.spawn_service_here(move || drop(job));
+            self.runtime.serve_here(move || drop(job));
         }
     }
 
@@ -538,9 +537,8 @@ impl Pool {
                 });
             }
         };
-        let again = dead.clone();
-        if self.runtime.spawn_service_here(move || resolve(dead)).is_err() {
-            resolve(again);
+        if !dead.is_empty() {
+            self.runtime.serve_here(move || resolve(dead));
         }
         if let Some(chores) = chores {
             chores.run(self);

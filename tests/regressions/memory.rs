@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-use minihuey::MiniHuey;
 use minihuey::sync::channel;
+use minihuey::{MiniHuey, TaskError};
 
 use crate::child;
-use crate::support::{LIMIT, moment, until};
+use crate::support::{LIMIT, endless, moment, until};
 
 /// The bytes of address space that the process has.
 fn memory() -> u64 {
@@ -143,5 +143,35 @@ fn who_returns_goes_on_though_there_is_no_memory_for_what_goes_first() {
         });
         told.recv_timeout(LIMIT).unwrap();
         assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it() {
+    const NAME: &str =
+        "memory::a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it";
+    child::run(NAME, || {
+        let huey = MiniHuey::new("overflows");
+        let quick = huey.task("quick", || 1);
+        assert_eq!(quick.call(()).get().unwrap(), 1);
+        // From here on the process has more than it may: it gets nothing, also when the stack is
+        // given back.
+        let dive = huey.task("dive", || {
+            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: the struct is valid.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+            endless(0)
+        });
+        let (tell, told) = mpsc::channel();
+        let waits = quick.clone();
+        dive.call(()).on_ready(move |result| {
+            assert!(matches!(result, Err(TaskError::StackOverflow)));
+            tell.send(waits.call(()).get()).unwrap();
+        });
+        until("it is known to have failed", || huey.stats().failed == 1);
+        moment();
+        limit_memory(None);
+        assert_eq!(told.recv_timeout(LIMIT).unwrap().unwrap(), 1);
+        assert_eq!(quick.call(()).get_timeout(LIMIT).unwrap(), 1);
     });
 }
