@@ -277,8 +277,9 @@ impl Pool {
     }
 
     /// Takes everything that waits out of the backlog, and ends it as shut down. Gives what ended
-    /// so: some may have been ended otherwise, and not have been withdrawn yet.
-    pub(crate) fn abandon_waiting(&self) -> Vec<JobRef> {
+    /// so: some may have been ended otherwise, and not have been withdrawn yet. It is to be
+    /// discarded, and those to be woken who wait for it: see [`Job::end`](super::Job::end).
+    pub(crate) fn abandon_waiting(&self, waiters: &mut Vec<Waiter>) -> Vec<JobRef> {
         overflow::probe();
         let mut state = self.state.lock();
         let (mut jobs, mut stale) = state.backlog.drain();
@@ -288,7 +289,13 @@ impl Pool {
         self.note(&state);
         drop(state);
         drop(stale);
-        let abandoned: Vec<_> = jobs.iter().filter(|job| job.end(End::ShutDown)).cloned().collect();
+        let mut abandoned = Vec::new();
+        for job in &jobs {
+            if let Some(waiter) = job.end(End::ShutDown) {
+                waiters.extend(waiter);
+                abandoned.push(job.clone());
+            }
+        }
         // Not before: only now it is decided how each of them ends.
         let mut state = self.state.lock();
         state.books.waiting -= jobs.len();
@@ -298,7 +305,6 @@ impl Pool {
         let wake = if state.is_idle() { state.for_idle.call_all() } else { Vec::new() };
         drop(state);
         wake.into_iter().for_each(Waiter::wake);
-        abandoned.iter().for_each(|job| job.discard());
         abandoned
     }
 
