@@ -1,11 +1,12 @@
 //! A process that has no memory for a stack, for a while.
 
 use std::fs;
+use std::panic;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use minihuey::sync::channel;
-use minihuey::{MiniHuey, TaskError};
+use minihuey::{MiniHuey, TaskError, green};
 
 use crate::child;
 use crate::support::{LIMIT, endless, moment, until};
@@ -151,9 +152,19 @@ fn a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it()
     const NAME: &str =
         "memory::a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it";
     child::run(NAME, || {
+        // A backtrace would take memory that there is not.
+        panic::set_hook(Box::new(|info| eprintln!("{info}")));
         let huey = MiniHuey::new("overflows");
         let quick = huey.task("quick", || 1);
         assert_eq!(quick.call(()).get().unwrap(), 1);
+        // Blocks that the worker can have again: an allocation that fails ends the process.
+        let blocks = huey.task("blocks", || {
+            let blocks: Vec<_> = (0..2_000).map(|_| vec![1u8; 500]).collect();
+            let keeps_the_heap_large = vec![1u8; 500];
+            drop(blocks);
+            keeps_the_heap_large
+        });
+        let _keeps_the_heap_large = blocks.call(()).get().unwrap();
         // From here on the process has more than it may: it gets nothing, also when the stack is
         // given back.
         let dive = huey.task("dive", || {
@@ -166,6 +177,7 @@ fn a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it()
         let waits = quick.clone();
         dive.call(()).on_ready(move |result| {
             assert!(matches!(result, Err(TaskError::StackOverflow)));
+            green::sleep(Duration::from_millis(1));
             tell.send(waits.call(()).get()).unwrap();
         });
         until("it is known to have failed", || huey.stats().failed == 1);
