@@ -2,6 +2,7 @@
 //! its huey without forcing it into being.
 
 use std::ops::Deref;
+use std::ptr;
 use std::sync::{Arc, LazyLock};
 
 use once_cell::sync::Lazy;
@@ -9,7 +10,7 @@ use once_cell::sync::Lazy;
 use crate::clock::Eta;
 use crate::engine::Engine;
 use crate::error::Failure;
-use crate::green::TaskMeta;
+use crate::green::{Mutex, TaskMeta, probe};
 use crate::group::{Group, group};
 use crate::mini::MiniHuey;
 use crate::periodic::{Body, Period, Row};
@@ -74,28 +75,34 @@ impl<F: FnOnce() -> MiniHuey> HueyRef for LazyLock<MiniHuey, F> {
 /// Looks through all declarations for those of one huey. A declaration whose huey does not exist
 /// yet might be of any: it is looked at again.
 pub(crate) struct Search {
-    left: Vec<&'static Declared>,
+    left: Mutex<Vec<&'static Declared>>,
 }
 
 impl Search {
     pub(crate) fn new() -> Search {
-        Search { left: inventory::iter::<Declared>().collect() }
+        Search { left: Mutex::new(inventory::iter::<Declared>().collect()) }
     }
 
     /// What was found since the last time; None once nothing is left to look at.
-    pub(crate) fn find(&mut self, engine: &Arc<Engine>) -> Option<Vec<&'static Declared>> {
-        if self.left.is_empty() {
+    pub(crate) fn find(&self, engine: &Arc<Engine>) -> Option<Vec<&'static Declared>> {
+        probe();
+        let left = self.left.lock().clone();
+        if left.is_empty() {
             return None;
         }
-        let mut found = Vec::new();
-        self.left.retain(|declared| {
-            let Some(huey) = (declared.huey)() else { return true };
-            if huey.is(engine) {
-                found.push(*declared);
-            }
-            false
+        // Not under the lock: the place that is asked may be of a type of the program's own, and
+        // what that does is foreign.
+        let ask = |declared: &'static Declared| Some((declared, (declared.huey)()?.is(engine)));
+        let mut seen: Vec<_> = left.into_iter().filter_map(ask).collect();
+        probe();
+        let mut left = self.left.lock();
+        // Somebody else may have looked meanwhile: each is found once.
+        seen.retain(|(declared, _)| {
+            let place = left.iter().position(|one| ptr::eq(*one, *declared));
+            place.map(|place| left.remove(place)).is_some()
         });
-        Some(found)
+        drop(left);
+        Some(seen.into_iter().filter_map(|(declared, is_its)| is_its.then_some(declared)).collect())
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::clock::{Clock, Eta};
 use crate::error::{Error, Failure, Reason, Rejection};
 use crate::green::Mutex;
-use crate::green::{Books, End, JobRef, Pool, Refused, Runtime, TaskMeta, Waited, panics, probe};
+use crate::green::{
+    Books, End, JobRef, Pool, Refused, Runtime, TaskMeta, Waited, Waiter, panics, probe, wake_all,
+};
 use crate::periodic::Row;
 use crate::result::{TaskId, TaskResult, deadline};
 use crate::scheduler::{Scheduler, Source};
@@ -406,18 +408,25 @@ impl Engine {
         panics::contain(|| log::info!("{:?} is shutting down", self.name));
         // It may have been stopped, or never started.
         let _ = self.scheduler.stop();
-        let mut abandoned = self.abandon_scheduled();
-        let mut ended = None;
-        if let Some(pool) = self.made_pool() {
+        let (mut waiters, mut abandoned) = (Vec::new(), Vec::new());
+        let scheduled = end_all(self.scheduler.drain(), &mut waiters);
+        let pool = self.made_pool();
+        if let Some(pool) = pool {
             pool.close();
+        }
+        abandoned.extend(tell(waiters, vec![(scheduled, Stage::Scheduled)]));
+        let mut ended = None;
+        if let Some(pool) = pool {
             // The caller's own task may be ended while it waits here, which unwinds. That must wait
             // until all is done, for nobody else can finish what is begun.
             let waited = catch_unwind(AssertUnwindSafe(|| pool.wait_idle(deadline(patience))));
             if !matches!(waited, Ok(Waited::Ready)) {
-                abandoned.extend(listed(pool.abandon_waiting(), Stage::Queued));
-                let running = abandon(pool.running(), Stage::Running);
-                pool.interrupt(running.iter().map(|abandoned| abandoned.id.0).collect());
-                abandoned.extend(running);
+                let mut waiters = Vec::new();
+                let queued = pool.abandon_waiting(&mut waiters);
+                let running = end_all(pool.running(), &mut waiters);
+                pool.interrupt(running.iter().map(|job| job.id()).collect());
+                let all = vec![(queued, Stage::Queued), (running, Stage::Running)];
+                abandoned.extend(tell(waiters, all));
             }
             ended = waited.err();
         }
@@ -431,8 +440,10 @@ impl Engine {
         Ok(abandoned)
     }
 
-    fn abandon_scheduled(&self) -> Vec<Abandoned> {
-        abandon(self.scheduler.drain(), Stage::Scheduled)
+    fn abandon_scheduled(&self) {
+        let mut waiters = Vec::new();
+        let scheduled = end_all(self.scheduler.drain(), &mut waiters);
+        tell(waiters, vec![(scheduled, Stage::Scheduled)]);
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -459,15 +470,28 @@ impl Engine {
     }
 }
 
-fn abandon(mut jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
-    jobs.retain(|job| job.end(End::ShutDown));
-    jobs.iter().for_each(|job| job.discard());
-    listed(jobs, stage)
+/// Ends jobs as shut down; gives those that have ended so, and who waits for them.
+fn end_all(mut jobs: Vec<JobRef>, waiters: &mut Vec<Waiter>) -> Vec<JobRef> {
+    jobs.retain(|job| {
+        let ended = job.end(End::ShutDown);
+        let is_ended = ended.is_some();
+        waiters.extend(ended.flatten());
+        is_ended
+    });
+    jobs
 }
 
-fn listed(jobs: Vec<JobRef>, stage: Stage) -> Vec<Abandoned> {
-    let entry = |job: JobRef| Abandoned { id: TaskId(job.id()), name: job.meta().name, stage };
-    jobs.into_iter().map(entry).collect()
+/// What is left to do for jobs that were ended, when all is in order: the callbacks of those who
+/// wait for them, and destructors of what they were called with, are foreign, and may never come
+/// back.
+fn tell(waiters: Vec<Waiter>, ended: Vec<(Vec<JobRef>, Stage)>) -> Vec<Abandoned> {
+    wake_all(waiters);
+    let entry = |job: JobRef, stage| {
+        job.discard();
+        Abandoned { id: TaskId(job.id()), name: job.meta().name, stage }
+    };
+    let all = ended.into_iter();
+    all.flat_map(|(jobs, stage)| jobs.into_iter().map(move |job| entry(job, stage))).collect()
 }
 
 impl Drop for Engine {
@@ -475,9 +499,10 @@ impl Drop for Engine {
     /// would.
     fn drop(&mut self) {
         let _ = self.scheduler.stop();
-        self.abandon_scheduled();
         if let Some(Ok(pool)) = self.pool.get() {
             pool.close();
         }
+        // Last, for callbacks and destructors are foreign.
+        self.abandon_scheduled();
     }
 }

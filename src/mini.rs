@@ -10,7 +10,6 @@ use crate::closure::Task;
 use crate::declared::{Declared, Search};
 use crate::engine::{Abandoned, Engine, Settings, Stats, WhenFull};
 use crate::error::Error;
-use crate::green::Mutex;
 use crate::green::TaskMeta;
 use crate::periodic::{IntoPeriod, Row};
 use crate::task::{Ending, TaskFn};
@@ -28,7 +27,7 @@ use crate::task::{Ending, TaskFn};
 #[derive(Clone)]
 pub struct MiniHuey {
     engine: Arc<Engine>,
-    declared: Arc<Mutex<Search>>,
+    declared: Arc<Search>,
 }
 
 /// Settings for a [`MiniHuey`]. See [`MiniHuey::builder`].
@@ -122,7 +121,7 @@ impl MiniHuey {
     /// declaration is wrong, with all that is; [`Error::Runtime`] if green threads can't be had.
     pub fn start(&self) -> Result<(), Error> {
         // Before anything can be wrong with the start: what is found now is not found again.
-        let found = self.declared.lock().find(&self.engine).unwrap_or_default();
+        let found = self.declared.find(&self.engine).unwrap_or_default();
         adopt(&self.engine, &found).into_iter().for_each(|row| self.engine.add_row(row));
         // A huey that starts in its own initialiser can't be found by a declaration yet: the
         // scheduler goes on looking.
@@ -130,7 +129,7 @@ impl MiniHuey {
         let engine: Weak<Engine> = Arc::downgrade(&self.engine);
         self.engine.start(Arc::new(move || {
             let engine = engine.upgrade()?;
-            let found = search.lock().find(&engine)?;
+            let found = search.find(&engine)?;
             Some(adopt(&engine, &found))
         }))
     }
@@ -271,7 +270,7 @@ impl Builder {
     pub fn build(self) -> MiniHuey {
         MiniHuey {
             engine: Arc::new(Engine::new(self.name, self.settings)),
-            declared: Arc::new(Mutex::new(Search::new())),
+            declared: Arc::new(Search::new()),
         }
     }
 

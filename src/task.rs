@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::error::{Failure, Rejection, TaskError};
-use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, panics};
+use crate::green::{self, Dead, End, Job, JobRef, Ran, TaskMeta, Waiter, panics};
 use crate::result::TaskResult;
 use crate::slot::states::{CANCELLED, OVERFLOWED, SHUT_DOWN, TIMED_OUT};
 use crate::slot::{self, Ended, Slot};
@@ -126,7 +126,7 @@ where
         }
     }
 
-    fn end(&self, end: End) -> bool {
+    fn end(&self, end: End) -> Option<Option<Waiter>> {
         let fate = match end {
             End::Cancelled => CANCELLED,
             End::TimedOut => TIMED_OUT,
@@ -139,10 +139,10 @@ where
                 };
                 let refused = self.carry_out(refuse, drop);
                 panics::contain(|| drop(unused));
-                return refused == Some(true);
+                return (refused == Some(true)).then_some(None);
             }
         };
-        Slot::end(self, fate).is_some_and(slot::wake)
+        Slot::end(self, fate)
     }
 
     fn discard(&self) {

@@ -216,6 +216,18 @@ impl<J: Entry, R> Backlog<J, R> {
         Some(returning)
     }
 
+    /// Nobody can be had to begin what waits to run: gives one who returns and now has the place that
+    /// was meant for that, if there is a place. It must be called: it goes on by itself, and it may
+    /// be what all others wait for.
+    pub(crate) fn return_instead(&mut self) -> Option<R> {
+        if self.places_taken >= self.limit {
+            return None;
+        }
+        let returning = self.returning.pop_front()?;
+        self.places_taken += 1;
+        Some(returning)
+    }
+
     /// `me` needs a place to go on. Gives true if it has one; else it will be called once it does.
     pub(crate) fn take_place(&mut self, me: R) -> bool {
         if self.places_taken < self.limit && self.returning.is_empty() {

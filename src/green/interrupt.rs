@@ -10,7 +10,7 @@
 //!   unparks that one                     ─▶    its wait looks at the hint, then, under the lock,
 //!                                              at the job on top of its stack: is it that one?
 //!                                              resume_unwind(Interruption)
-//!                                              under the lock: settles the job, clears the hint
+//!   wakes whoever waits for its result         under the lock: settles the job, clears the hint
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::bequest::wake_all;
 use super::blocking::Waited;
 use super::job::{End, Job, JobRef};
 use super::lock::Mutex;
@@ -72,8 +73,10 @@ pub(super) fn end_all<'a>(
 ) -> usize {
     overflow::probe();
     let mut ended: BTreeMap<u32, Vec<&dyn Job>> = BTreeMap::new();
+    let mut waiters = Vec::new();
     for job in jobs {
-        if job.end(end()) {
+        if let Some(waiter) = job.end(end()) {
+            waiters.extend(waiter);
             ended.entry(job.pool()).or_default().push(job);
         }
     }
@@ -82,8 +85,9 @@ pub(super) fn end_all<'a>(
             pool.withdraw(jobs);
         }
     }
-    // At the end: a logger and a destructor are foreign code, and are to take nothing along if they
-    // never come back.
+    // At the end: callbacks, a logger and destructors are foreign code, and are to take nothing along
+    // if they never come back.
+    wake_all(waiters);
     let jobs = || ended.values().flatten();
     jobs().for_each(|job| panics::contain(|| report(*job)));
     jobs().map(|job| job.discard()).count()

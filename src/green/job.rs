@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backlog::Entry;
 use super::shared::Shared;
+use super::waiter::Waiter;
 use crate::error::Rejection;
 
 /// What is known of a task before it is called. Lives as long as the process.
@@ -56,18 +57,23 @@ pub(crate) type JobRef = Shared<dyn Job>;
 pub(crate) trait Job: Send + Sync {
     /// Runs it, unless it has begun or was abandoned. Never unwinds.
     fn run(&self) -> Ran;
-    /// Decides that it ends so. Gives false if it has a value, or another end, already. If it has
-    /// begun, it runs on (see `interrupt`), or, with `Rejected`, this gives false. If not, it never
-    /// does, and what it was called with stays until `discard`, to be called when all that hangs on
-    /// its end is done: that runs foreign destructors.
-    fn end(&self, end: End) -> bool;
+    /// Decides that it ends so. None if it has a value, or another end, already. If it has begun, it
+    /// runs on (see `interrupt`), or, with `Rejected`, this gives None. If not, it never does. When
+    /// all that hangs on its end is done, the caller is to wake the waiter that this gives, if there
+    /// is one, and to `discard` what it was called with: both run foreign code, which may never come
+    /// back.
+    fn end(&self, end: End) -> Option<Option<Waiter>>;
     /// Drops what it was called with, if it was ended before it began.
     fn discard(&self);
-    /// As both.
+    /// As all of it.
     fn abandon(&self, end: End) -> bool {
         let ended = self.end(end);
+        let is_ended = ended.is_some();
+        if let Some(waiter) = ended.flatten() {
+            waiter.wake();
+        }
         self.discard();
-        ended
+        is_ended
     }
     /// It holds nothing whose destructor is foreign. For its last owner.
     fn is_empty(&self) -> bool;

@@ -73,7 +73,7 @@ impl Green {
         if lends && let Some(returning) = state.backlog.give_place() {
             call_later(&mut chores, returning);
         }
-        match (pool.muster(&mut state, Some(self.hub.index), &mut chores), awaited) {
+        match (pool.try_muster(&mut state, Some(self.hub.index), &mut chores), awaited) {
             (Err(Starved), Some(job)) if overflow::has_room_for_one_more(job.meta().stack_size) => {
                 if lends {
                     state.backlog.keep_place();
@@ -81,7 +81,10 @@ impl Green {
                 pool.run_inline(state, self, member, &job);
                 return false;
             }
-            _ => {
+            (mustered, _) => {
+                if mustered.is_err() {
+                    Pool::have_return(&mut state, &mut chores);
+                }
                 if lends {
                     // ORDERING: Relaxed, only this green thread touches it.
                     member.has_place.store(false, Ordering::Relaxed);
@@ -122,7 +125,7 @@ impl Offloaded {
         let mut chores = None;
         if awaited.is_some_and(|job| pool.hurry(&mut state, &job, &mut chores)) {
             // If there can be no runner more, it is run by the next one that is done.
-            let _ = pool.muster(&mut state, None, &mut chores);
+            pool.muster(&mut state, None, &mut chores);
         }
         let lends = self.has_place.replace(false);
         if lends {

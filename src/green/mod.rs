@@ -25,6 +25,7 @@ mod arena;
 mod armed;
 mod backlog;
 mod bell;
+mod bequest;
 mod blocking;
 mod called;
 mod crew;
@@ -73,6 +74,7 @@ pub use descriptor::{wait_readable, wait_writable};
 pub use offload::offload;
 pub use runtime::{RuntimeBuilder, runtime};
 
+pub(crate) use bequest::wake_all;
 pub(crate) use blocking::Waited;
 pub(crate) use interrupt::{cancel, cancel_all};
 

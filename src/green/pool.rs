@@ -257,7 +257,7 @@ impl Pool {
             let near = hub::current().map(|hub| hub.index);
             state.backlog.push(job);
             // If there can be no runner more, whoever ends next takes it.
-            let _ = self.muster(state, near, &mut chores);
+            self.muster(state, near, &mut chores);
         }
         self.note(state);
         chores
@@ -277,8 +277,9 @@ impl Pool {
     }
 
     /// Takes everything that waits out of the backlog, and ends it as shut down. Gives what ended
-    /// so: some may have been ended otherwise, and not have been withdrawn yet.
-    pub(crate) fn abandon_waiting(&self) -> Vec<JobRef> {
+    /// so: some may have been ended otherwise, and not have been withdrawn yet. It is to be
+    /// discarded, and those to be woken who wait for it: see [`Job::end`](super::Job::end).
+    pub(crate) fn abandon_waiting(&self, waiters: &mut Vec<Waiter>) -> Vec<JobRef> {
         overflow::probe();
         let mut state = self.state.lock();
         let (mut jobs, mut stale) = state.backlog.drain();
@@ -288,7 +289,13 @@ impl Pool {
         self.note(&state);
         drop(state);
         drop(stale);
-        let abandoned: Vec<_> = jobs.iter().filter(|job| job.end(End::ShutDown)).cloned().collect();
+        let mut abandoned = Vec::new();
+        for job in &jobs {
+            if let Some(waiter) = job.end(End::ShutDown) {
+                waiters.extend(waiter);
+                abandoned.push(job.clone());
+            }
+        }
         // Not before: only now it is decided how each of them ends.
         let mut state = self.state.lock();
         state.books.waiting -= jobs.len();
@@ -298,7 +305,6 @@ impl Pool {
         let wake = if state.is_idle() { state.for_idle.call_all() } else { Vec::new() };
         drop(state);
         wake.into_iter().for_each(Waiter::wake);
-        abandoned.iter().for_each(|job| job.discard());
         abandoned
     }
 
@@ -307,8 +313,7 @@ impl Pool {
     #[inline]
     pub(super) fn drop_last(&self, job: JobRef) {
         if !job.is_empty() {
-            // If there can be none, it is dropped here.
-            let _ = self.runtime.spawn_service_here(move || drop(job));
+            self.runtime.serve_here(move || drop(job));
         }
     }
 
@@ -343,9 +348,32 @@ impl Pool {
     }
 
     /// Notes as chores to bring the runners that the backlog asks for: one of each worker that has
-    /// none on standby, for any of them may be held by what runs there.
+    /// none on standby, for any of them may be held by what runs there. If there can be none, those
+    /// who return have the places.
     #[inline]
     pub(super) fn muster(
+        self: &Arc<Pool>,
+        state: &mut State,
+        near: Option<usize>,
+        chores: &mut SomeChores,
+    ) {
+        if let Err(Starved) = self.try_muster(state, near, chores) {
+            Pool::have_return(state, chores);
+        }
+    }
+
+    /// There is no runner more: what waits to run waits on, but not who can go on without one.
+    #[cold]
+    pub(super) fn have_return(state: &mut State, chores: &mut SomeChores) {
+        while let Some(returning) = state.backlog.return_instead() {
+            call_later(chores, returning);
+        }
+    }
+
+    /// As `muster`, for a caller who can do without: it must `have_return` those who do, unless it
+    /// keeps the place that it had.
+    #[inline]
+    pub(super) fn try_muster(
         self: &Arc<Pool>,
         state: &mut State,
         near: Option<usize>,
@@ -412,7 +440,7 @@ impl Pool {
         let mut state = self.state.lock();
         let mut chores = None;
         state.is_listed = false;
-        let _ = self.muster(&mut state, None, &mut chores);
+        self.muster(&mut state, None, &mut chores);
         // If it was refused again it is listed again. It stays starved all the while: whoever would
         // wait for one of its jobs must not take it for helped.
         // ORDERING: Relaxed, as in `starve`.
@@ -438,12 +466,17 @@ impl Pool {
         });
         if let Err(error) = spawned {
             let mut state = self.state.lock();
+            let mut chores = None;
             state.backlog.no_help(crew);
             state.roster.free(number);
+            Pool::have_return(&mut state, &mut chores);
             if self.starve(&mut state) {
                 self.runtime.list_without_memory(&self);
             }
             drop(state);
+            if let Some(chores) = chores {
+                chores.run(&self);
+            }
             // Last, for a logger is foreign code, which may never come back.
             panics::contain(|| {
                 log::warn!(
@@ -493,7 +526,7 @@ impl Pool {
         {
             call_later(&mut chores, returning);
         }
-        let _ = self.muster(&mut state, Some(runner.hub.index), &mut chores);
+        self.muster(&mut state, Some(runner.hub.index), &mut chores);
         drop(state);
         // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
         let resolve = |dead: Vec<JobRef>| {
@@ -510,9 +543,8 @@ impl Pool {
                 });
             }
         };
-        let again = dead.clone();
-        if self.runtime.spawn_service_here(move || resolve(dead)).is_err() {
-            resolve(again);
+        if !dead.is_empty() {
+            self.runtime.serve_here(move || resolve(dead));
         }
         if let Some(chores) = chores {
             chores.run(self);

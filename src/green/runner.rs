@@ -96,7 +96,7 @@ impl Green {
                         wake_later(&mut chores, state.for_room.call());
                     }
                     // If there can be no runner more, this one goes on after this job.
-                    let _ = pool.muster(&mut state, Some(crew), &mut chores);
+                    pool.muster(&mut state, Some(crew), &mut chores);
                     pool.note(&state);
                     Do::Run(running)
                 }

@@ -2,11 +2,12 @@
 //! their stacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once, OnceLock, Weak};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use super::guard::{self, Guard};
 use super::hub::{self, Hub};
+use super::lock::Mutex;
 use super::pool::Pool;
 use super::quota::Quota;
 use super::threads::Threads;
@@ -51,8 +52,10 @@ pub(crate) struct Runtime {
     /// For what is offloaded.
     pub(crate) threads: Threads,
     stack_size: usize,
-    /// How many green threads there may be, and the pools that could not have one.
-    quota: Quota<Weak<Pool>>,
+    /// How many green threads there may be, and the pools that could not have one. They are kept
+    /// alive by it: what waits in them still runs, though they may have neither a runner nor a huey,
+    /// and the hub, which looks at them, must not be who drops it.
+    quota: Quota<Arc<Pool>>,
 }
 
 /// Settings for the runtime, which is one for the whole process. See [`runtime`].
@@ -313,20 +316,20 @@ impl Runtime {
     }
 
     /// A green thread ended: one that could not be had may be had now.
-    pub(super) fn release_green(&self) {
+    pub(super) fn release_green(&'static self) {
         self.relieve(self.quota.release());
     }
 
     /// Has `pool`, which `reserve_green` refused one, looked at again when a green thread has
     /// ended, or if one ended just now.
-    pub(super) fn list_starved(&self, pool: &Arc<Pool>, is_waited_for: bool) {
-        self.relieve(self.quota.list(Arc::downgrade(pool), is_waited_for));
+    pub(super) fn list_starved(&'static self, pool: &Arc<Pool>, is_waited_for: bool) {
+        self.relieve(self.quota.list(pool.clone(), is_waited_for));
     }
 
     /// As `list_starved`, if it was memory that was missing: then it is looked at again after a
     /// while, too. On a worker.
     pub(super) fn list_without_memory(&'static self, pool: &Arc<Pool>) {
-        if self.quota.list_for_later(Arc::downgrade(pool))
+        if self.quota.list_for_later(pool.clone())
             && let Some(hub) = hub::current()
         {
             hub.run_after(TRY_AGAIN, || self.relieve(self.quota.look_after()));
@@ -334,11 +337,18 @@ impl Runtime {
     }
 
     #[inline]
-    fn relieve(&self, starved: Vec<Weak<Pool>>) {
+    fn relieve(&'static self, starved: Vec<Arc<Pool>>) {
         for pool in starved {
             // Not here: whoever ends may be in the middle of something.
-            if let (Some(pool), Some(hub)) = (pool.upgrade(), self.hubs.first()) {
-                hub.run_later(move || pool.relieve());
+            if let Some(hub) = self.hubs.first() {
+                hub.run_later(move || {
+                    pool.relieve();
+                    // Nobody else has it, and it has nothing to run; but what was ended may lie in
+                    // it still.
+                    if let Some(pool) = Arc::into_inner(pool) {
+                        self.serve_here(move || drop(pool));
+                    }
+                });
             }
         }
     }
@@ -430,6 +440,30 @@ impl Runtime {
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), String> {
         self.spawn_own(None, body)
+    }
+
+    /// As `spawn_service_here`; if there is no memory for it, as soon as there is: what is foreign
+    /// must not run on the hub, and a caller may be that.
+    pub(super) fn serve_here(&'static self, body: impl FnOnce() + Send + 'static) {
+        let serve: Service = {
+            let body = Mutex::new(Some(body));
+            Arc::new(move || {
+                let body = body.lock().take();
+                if let Some(body) = body {
+                    body();
+                }
+            })
+        };
+        self.try_to_serve(serve);
+    }
+
+    fn try_to_serve(&'static self, serve: Service) {
+        let body = serve.clone();
+        if self.spawn_service_here(move || body()).is_err()
+            && let Some(hub) = hub::current()
+        {
+            hub.run_after(TRY_AGAIN, move || self.try_to_serve(serve));
+        }
     }
 
     fn spawn_own(

@@ -26,7 +26,8 @@ pub(crate) struct Green {
     pub(crate) hub: &'static Hub,
     /// If it runs tasks for a pool: which, and what it has there.
     pub(crate) member: Option<Member>,
-    /// If it serves the library itself for good: what is to go on in another one if it overflows.
+    /// If it serves the library itself, for good or for a moment: what is to go on in another one
+    /// if it overflows.
     /// It takes that out itself at its end, and lets go of it there: whoever has this one last must
     /// not, for that runs foreign destructors.
     pub(super) service: Mutex<Option<Service>>,

@@ -37,6 +37,11 @@ impl Waiter {
         Waiter::Thread(std::thread::current())
     }
 
+    /// To wake it runs what is not ours.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self, Waiter::Task(_) | Waiter::Callback(_))
+    }
+
     pub(crate) fn wake(self) {
         match self {
             Waiter::Thread(thread) => thread.unpark(),

@@ -163,7 +163,9 @@ fn a_value_that_nobody_collects_is_dropped_in_its_task_though_another_thread_loo
         let _ = goes_on.recv_timeout(LIMIT);
     });
     // In the round it has the second one in its hand, until the callback of the first one is over.
-    let (first_ended, second_may_end) = unbounded();
+    // (All of the round are timed out by then; the second one holds its worker, so it goes on.)
+    let (first_ended, second_may_end) = mpsc::channel();
+    let second_may_end = std::sync::Mutex::new(second_may_end);
     let (says, said) = mpsc::channel();
     let (over, is_over) = mpsc::channel::<()>();
     nap.timeout(Duration::from_millis(20)).call(()).on_ready(move |_| {
@@ -171,7 +173,7 @@ fn a_value_that_nobody_collects_is_dropped_in_its_task_though_another_thread_loo
         let _ = is_over.recv_timeout(LIMIT);
     });
     let second = huey.task("second", move || {
-        second_may_end.recv().unwrap();
+        second_may_end.lock().unwrap().recv_timeout(LIMIT).unwrap();
         Says(says.clone())
     });
     drop(second.timeout(Duration::from_millis(20)).call(()));

@@ -1,11 +1,12 @@
 //! Starts, stops, joins and shutdowns that cross each other.
 
-use std::sync::mpsc;
+use std::cell::Cell;
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Local};
-use minihuey::{ManualClock, MiniHuey, TaskError, green};
+use minihuey::{Error, HueyRef, ManualClock, MiniHuey, TaskError, green, task};
 
 use crate::child;
 use crate::support::{LIMIT, moment, until, utc, within_limit};
@@ -187,4 +188,43 @@ fn a_shutdown_whose_caller_is_cancelled_or_times_out_abandons_all_the_same() {
         let error = shutting.get().unwrap_err();
         assert_eq!(error.to_string(), expected.to_string());
     }
+}
+
+/// Where a declaration finds its huey, of a type of the program's own.
+struct Place;
+
+static PLACE: Place = Place;
+static AT_PLACE: LazyLock<MiniHuey> = LazyLock::new(|| MiniHuey::new("at a place"));
+
+thread_local! {
+    /// The place has it looked for in another thread, too, when it is asked in this one.
+    static ASKS_ELSEWHERE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl HueyRef for Place {
+    fn huey(&self) -> &MiniHuey {
+        &AT_PLACE
+    }
+
+    fn peek(&self) -> Option<&MiniHuey> {
+        if ASKS_ELSEWHERE.take() {
+            within_limit(|| AT_PLACE.start()).unwrap();
+        }
+        LazyLock::get(&AT_PLACE)
+    }
+}
+
+#[task(PLACE, crontab("0 * * * *"))]
+fn at_a_place() {}
+
+#[test]
+fn a_place_of_the_programs_own_may_wait_for_another_start_when_it_is_asked_for_its_huey() {
+    LazyLock::force(&AT_PLACE);
+    ASKS_ELSEWHERE.set(true);
+    // The other one found the declaration, and this one finds it no second time.
+    let error = AT_PLACE.start().unwrap_err();
+    assert!(matches!(error, Error::AlreadyStarted { .. }), "{error}");
+    AT_PLACE.stop().unwrap();
+    AT_PLACE.start().unwrap();
+    AT_PLACE.stop().unwrap();
 }

@@ -1,13 +1,15 @@
 //! A process that has no memory for a stack, for a while.
 
 use std::fs;
+use std::panic;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-use minihuey::MiniHuey;
+use minihuey::sync::channel;
+use minihuey::{MiniHuey, TaskError, green};
 
 use crate::child;
-use crate::support::LIMIT;
+use crate::support::{LIMIT, endless, moment, until};
 
 /// The bytes of address space that the process has.
 fn memory() -> u64 {
@@ -83,6 +85,18 @@ fn a_task_whose_pool_had_no_memory_for_its_first_runner_runs_when_there_is_some(
 }
 
 #[test]
+fn a_task_whose_huey_is_gone_before_there_is_memory_for_its_runner_runs_when_there_is_some() {
+    const NAME: &str = "memory::a_task_whose_huey_is_gone_before_there_is_memory_for_its_runner_\
+                        runs_when_there_is_some";
+    child::run(NAME, || {
+        // Whoever calls it has nothing of it but the result.
+        let call = || MiniHuey::new("starved").task("starved", || 1).call(());
+        let mut result = refuse(call);
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
 fn a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some() {
     child::run(
         "memory::a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some",
@@ -94,4 +108,82 @@ fn a_scheduler_that_had_no_memory_for_its_loop_begins_when_there_is_some() {
             assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
         },
     );
+}
+
+/// Its place is free, for what it was lent for can't begin.
+#[test]
+fn who_returns_goes_on_though_there_is_no_memory_for_what_goes_first() {
+    const NAME: &str = "memory::who_returns_goes_on_though_there_is_no_memory_for_what_goes_first";
+    child::run(NAME, || {
+        let narrow = MiniHuey::builder("narrow").pool_size(1).build();
+        let other = MiniHuey::new("other");
+        let (open, opens) = channel::unbounded::<()>();
+        let gate = other.task("gate", move || opens.recv().unwrap());
+        let (tell, told) = channel::unbounded::<()>();
+        let returns = narrow.task("returns", move || {
+            gate.call(()).get().unwrap();
+            tell.send(()).unwrap();
+        });
+        let (go, goes) = channel::unbounded::<()>();
+        let leaf = narrow.task("leaf", || 1);
+        // Has the place when `returns` wants it back, and gives it for the leaf.
+        let parent = narrow.task("parent", move || {
+            goes.recv().unwrap();
+            leaf.call(()).get().unwrap()
+        });
+        let mut returning = returns.call(());
+        until("it waits", || other.stats().running == 1);
+        let mut result = parent.call(());
+        until("both run", || narrow.stats().running == 2);
+        open.send(()).unwrap();
+        other.join(LIMIT).unwrap();
+        moment();
+        refuse(|| {
+            go.send(()).unwrap();
+            returning.get_timeout(LIMIT).unwrap();
+        });
+        told.recv_timeout(LIMIT).unwrap();
+        assert_eq!(result.get_timeout(LIMIT).unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it() {
+    const NAME: &str =
+        "memory::a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it";
+    child::run(NAME, || {
+        // A backtrace would take memory that there is not.
+        panic::set_hook(Box::new(|info| eprintln!("{info}")));
+        let huey = MiniHuey::new("overflows");
+        let quick = huey.task("quick", || 1);
+        assert_eq!(quick.call(()).get().unwrap(), 1);
+        // Blocks that the worker can have again: an allocation that fails ends the process.
+        let blocks = huey.task("blocks", || {
+            let blocks: Vec<_> = (0..2_000).map(|_| vec![1u8; 500]).collect();
+            let keeps_the_heap_large = vec![1u8; 500];
+            drop(blocks);
+            keeps_the_heap_large
+        });
+        let _keeps_the_heap_large = blocks.call(()).get().unwrap();
+        // From here on the process has more than it may: it gets nothing, also when the stack is
+        // given back.
+        let dive = huey.task("dive", || {
+            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: the struct is valid.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+            endless(0)
+        });
+        let (tell, told) = mpsc::channel();
+        let waits = quick.clone();
+        dive.call(()).on_ready(move |result| {
+            assert!(matches!(result, Err(TaskError::StackOverflow)));
+            green::sleep(Duration::from_millis(1));
+            tell.send(waits.call(()).get()).unwrap();
+        });
+        until("it is known to have failed", || huey.stats().failed == 1);
+        moment();
+        limit_memory(None);
+        assert_eq!(told.recv_timeout(LIMIT).unwrap().unwrap(), 1);
+        assert_eq!(quick.call(()).get_timeout(LIMIT).unwrap(), 1);
+    });
 }

@@ -5,17 +5,20 @@ use std::arch::asm;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::panic;
+use std::pin::Pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake};
+use std::thread;
 use std::time::Duration;
 
 use minihuey::sync::channel::bounded;
 use minihuey::sync::{Condvar, Mutex, Pool, Semaphore};
-use minihuey::{ManualClock, MiniHuey, TaskError, crontab, green, group};
+use minihuey::{ManualClock, MiniHuey, TaskError, TaskResult, crontab, green, group};
 
 use crate::child;
-use crate::support::{LIMIT, endless, moment, utc, within_limit};
+use crate::support::{LIMIT, endless, moment, until, utc, within_limit};
 
 /// Goes down in steps of some `N` words, with a call at each.
 #[inline(never)]
@@ -204,6 +207,80 @@ fn a_callback_that_sleeps_after_an_overflow_does_not_hold_the_hub() {
         receiver.recv_timeout(LIMIT).unwrap();
         nap.call(()).get_timeout(LIMIT).unwrap();
     });
+}
+
+/// A waker that outgrows the stack of whoever wakes it.
+struct DeepWaker;
+
+impl Wake for DeepWaker {
+    fn wake(self: Arc<DeepWaker>) {
+        black_box(endless(0));
+    }
+}
+
+#[test]
+fn tasks_that_are_cancelled_unwind_though_a_waker_ends_their_canceller() {
+    let huey = MiniHuey::new("cancelled");
+    let nap = huey.task("nap", || green::sleep(10 * LIMIT));
+    let mut naps: Vec<_> = (0..3).map(|_| nap.call(())).collect();
+    until("they sleep", || huey.stats().running == naps.len());
+    let waker = Arc::new(DeepWaker).into();
+    assert!(Pin::new(&mut naps[0]).poll(&mut Context::from_waker(&waker)).is_pending());
+    let naps = std::sync::Mutex::new(Some(group(naps)));
+    let cancels = MiniHuey::new("cancels").task("cancels", move || {
+        let naps = naps.lock().unwrap().take().unwrap();
+        naps.cancel();
+    });
+    let error = cancels.call(()).get_timeout(LIMIT).unwrap_err();
+    assert!(matches!(error, TaskError::StackOverflow), "{error}");
+    huey.join(LIMIT).unwrap();
+    assert_eq!(huey.stats().cancelled, 3);
+}
+
+/// Has a task shut `huey` down, with callbacks on `results` of which some outgrow its stack, and
+/// expects all of them to be called.
+fn shut_down_amid_overflows(huey: &MiniHuey, results: Vec<TaskResult<()>>) {
+    let (tell, told) = mpsc::channel();
+    let count = results.len();
+    for (n, result) in results.into_iter().enumerate() {
+        let tell = tell.clone();
+        result.on_ready(move |result| {
+            assert!(matches!(result, Err(TaskError::ShutDown)));
+            tell.send(()).unwrap();
+            // Two of them in a row.
+            if n % 4 < 2 {
+                black_box(endless(0));
+            }
+        });
+    }
+    let shut = huey.clone();
+    let shuts = MiniHuey::new("shuts").task("shuts", move || drop(shut.shutdown(Duration::ZERO)));
+    let error = shuts.call(()).get_timeout(LIMIT).unwrap_err();
+    assert!(matches!(error, TaskError::StackOverflow), "{error}");
+    for _ in 0..count {
+        told.recv_timeout(LIMIT).unwrap();
+    }
+}
+
+#[test]
+fn all_that_a_shutdown_abandons_is_told_though_a_callback_ends_its_caller() {
+    let huey = MiniHuey::builder("abandoned").pool_size(4).build();
+    let nap = huey.task("nap", || green::sleep(10 * LIMIT));
+    let results: Vec<_> = (0..8).map(|_| nap.call(())).collect();
+    until("they sleep", || huey.stats().running == 4);
+    // One for whom a thread waits, behind all others.
+    let mut last = nap.call(());
+    let waits = thread::spawn(move || last.get_timeout(LIMIT));
+    shut_down_amid_overflows(&huey, results);
+    assert!(matches!(waits.join().unwrap(), Err(TaskError::ShutDown)));
+    huey.join(LIMIT).unwrap();
+    let stats = huey.stats();
+    assert_eq!((stats.running, stats.backlog, stats.abandoned), (0, 0, 9));
+
+    let huey = MiniHuey::new("scheduled");
+    let nap = huey.task("nap", || green::sleep(10 * LIMIT));
+    shut_down_amid_overflows(&huey, (0..8).map(|_| nap.schedule((), 10 * LIMIT)).collect());
+    assert_eq!(huey.stats().scheduled, 0);
 }
 
 #[test]

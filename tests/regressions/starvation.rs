@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use minihuey::sync::channel;
-use minihuey::{MiniHuey, WhenFull, green};
+use minihuey::{MiniHuey, WhenFull, green, offload};
 
 use crate::child;
 use crate::support::{LIMIT, moment, until};
@@ -55,6 +55,71 @@ fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
         its_gate.store(true, Ordering::SeqCst);
         for held in held_back {
             held.get().unwrap();
+        }
+    });
+}
+
+/// For so long that all that could begin by now has.
+fn until_no_more_begin(huey: &MiniHuey) {
+    let (mut running, mut looks) = (0, 0);
+    while looks < 6 {
+        let now = huey.stats().running;
+        looks = if now == running { looks + 1 } else { 0 };
+        running = now;
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Its place is free, for what it was lent for can't begin, neither in a green thread, of which
+/// there are no more, nor on the stack of who waits, which is an OS thread's.
+#[test]
+fn who_returns_goes_on_though_there_is_no_green_thread_for_what_goes_first() {
+    // With a child each, more than a process can have with the usual limit of its memory maps.
+    const PARENTS: usize = 40_000;
+    const NAME: &str =
+        "starvation::who_returns_goes_on_though_there_is_no_green_thread_for_what_goes_first";
+
+    child::run(NAME, || {
+        let narrow = MiniHuey::builder("narrow").pool_size(1).build();
+        let other = MiniHuey::new("other");
+        let (open, opens) = channel::unbounded::<()>();
+        let opened = other.task("opened", move || opens.recv().unwrap());
+        let returns = narrow.task("returns", move || opened.call(()).get().unwrap());
+        let (go, goes) = channel::unbounded::<()>();
+        let leaf = narrow.task("leaf", || 1);
+        // Has the place when the other one wants it back, and gives it for the leaf.
+        let parent = narrow.task("parent", move || {
+            goes.recv().unwrap();
+            offload(|| leaf.call(()).get().unwrap())
+        });
+        let mut returning = returns.call(());
+        until("it waits", || other.stats().running == 1);
+        let mut result = parent.call(());
+        until("both run", || narrow.stats().running == 2);
+        open.send(()).unwrap();
+        other.join(LIMIT).unwrap();
+
+        // All of them first, then their children: those may be some more, for they are waited for.
+        let greedy = MiniHuey::new("greedy");
+        let (gate, gated) = gated(&greedy, Duration::from_millis(500));
+        let begin = Arc::new(AtomicBool::new(false));
+        let begins = begin.clone();
+        let waits = greedy.task("waits", move || {
+            while !begins.load(Ordering::SeqCst) {
+                green::sleep(Duration::from_millis(500));
+            }
+            gated.call(()).get().unwrap();
+        });
+        let results: Vec<_> = (0..PARENTS).map(|_| waits.call(())).collect();
+        until_no_more_begin(&greedy);
+        begin.store(true, Ordering::SeqCst);
+        until_no_more_begin(&greedy);
+        go.send(()).unwrap();
+        returning.get_timeout(LIMIT / 2).unwrap();
+        assert_eq!(result.get_timeout(LIMIT / 2).unwrap(), 1);
+        gate.store(true, Ordering::SeqCst);
+        for result in results {
+            result.get().unwrap();
         }
     });
 }
