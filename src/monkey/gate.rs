@@ -179,6 +179,13 @@ impl Patience {
         }
     }
 
+    /// An attempt after the last wait did a part of the call: that it is ready soon again is no
+    /// reason to pause.
+    pub fn note_progress(&mut self) {
+        self.woken = false;
+        self.pauses = Pauses::new();
+    }
+
     /// The descriptor is ready, and the call would block all the same: there may be news in its
     /// error queue, or the queue that is full is another socket's. Nothing tells when it is not.
     pub fn pause(&mut self, me: &Arc<Green>) -> Waited {
@@ -261,5 +268,31 @@ impl Pauses {
         let until = Instant::now() + self.0;
         self.0 = (self.0 * 2).min(Duration::from_millis(20));
         pause(me, Some(deadline.map_or(until, |deadline| deadline.min(until))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::MiniHuey;
+
+    #[test]
+    fn who_goes_on_sending_as_soon_as_there_is_room_never_pauses() {
+        crate::monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("sends");
+        let send = huey.task("send", || {
+            let (here, _there) = UnixStream::pair().unwrap();
+            let mut patience = Patience::to_send(here.as_raw_fd());
+            // There is room again each time that it looks.
+            for _ in 0..10 {
+                assert!(matches!(patience.wait(), Waited::Again));
+                patience.note_progress();
+            }
+            patience.pauses.0
+        });
+        assert_eq!(send.call(()).get().unwrap(), Pauses::new().0);
     }
 }

@@ -38,6 +38,9 @@ fn receive(fd: c_int, attempt: impl Fn() -> ssize_t, as_it_was: impl Fn() -> ssi
 fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int) -> ssize_t {
     let mut patience = Patience::to_receive(fd);
     let mut received = 0;
+    // What came was all that was there. To ask for more at once might take what the socket has
+    // failed with since, which is for the next call.
+    let mut is_drained = false;
     while !parts.is_empty() {
         let mut piece = parts.message();
         if received == 0 {
@@ -46,8 +49,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         // SAFETY: the message has the parts that the caller of the C function vouched for, and his
         // room for an address.
         let mut receive = |flags| unsafe { raw::recvmsg(fd, &raw mut piece, flags) };
-        let mut got = receive(flags | libc::MSG_DONTWAIT);
-        if got < 0 && raw::errno() == libc::EAGAIN {
+        let mut got = if is_drained { -1 } else { receive(flags | libc::MSG_DONTWAIT) };
+        if std::mem::take(&mut is_drained) || (got < 0 && raw::errno() == libc::EAGAIN) {
             match patience.wait() {
                 // What it failed with is for the next call, which has nothing else to tell.
                 Waited::Again if received > 0 && has_failed(fd) && !has_data(fd) => break,
@@ -68,6 +71,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         }
         received += got;
         parts.advance(got as usize);
+        patience.note_progress();
+        is_drained = true;
     }
     received
 }

@@ -189,7 +189,9 @@ fn to_peek_for_all_waits_for_all() {
 
 #[test]
 fn to_peek_for_all_ends_with_the_stream() {
-    let (mut here, there) = UnixStream::pair().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (there, _) = listener.accept().unwrap();
     here.write_all(b"so").unwrap();
     drop(here);
     let peeked = in_green(move || {
@@ -240,6 +242,15 @@ fn the_shortest_sleeps_let_others_run() {
     }
 }
 
+/// Closes it so that the other end hears of a failure.
+fn reset(stream: TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let len = size_of_val(&linger) as libc::socklen_t;
+    let linger = (&raw const linger).cast();
+    let fd = stream.as_raw_fd();
+    assert_eq!(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger, len) }, 0);
+}
+
 /// Has `twice` make a call that blocks on one end of a connection and then another one, in an OS
 /// thread and in a green one, while the other end, from which five bytes came, is reset. Gives what
 /// both gave.
@@ -249,16 +260,6 @@ fn when_reset(twice: fn(RawFd) -> [isize; 2]) -> [[isize; 2]; 2] {
         let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         here.write_all(b"hello").unwrap();
         (here, listener.accept().unwrap().0)
-    };
-    let reset = |stream: TcpStream| {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        let len = size_of_val(&linger) as libc::socklen_t;
-        let linger = (&raw const linger).cast();
-        let fd = stream.as_raw_fd();
-        assert_eq!(
-            unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger, len) },
-            0
-        );
     };
     let (here, there) = connect();
     let blocks = thread::spawn(move || twice(there.as_raw_fd()));
@@ -296,4 +297,27 @@ fn who_sends_much_is_told_of_a_reset_after_what_was_sent_before() {
         })
     });
     assert_eq!(both, [[1, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn who_waits_for_all_of_it_is_told_of_a_reset_that_came_before_it_asked() {
+    let both = [false, true].map(|green| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        here.write_all(b"hello").unwrap();
+        let (there, _) = listener.accept().unwrap();
+        reset(here);
+        let mut asked = pollfd { fd: there.as_raw_fd(), events: 0, revents: 0 };
+        // Until it has come.
+        assert_eq!(unsafe { libc::poll(&mut asked, 1, -1) }, 1);
+        let twice = move || {
+            let mut bytes = [0_u8; 9];
+            [(); 2].map(|()| {
+                let at = bytes.as_mut_ptr().cast();
+                gave(unsafe { libc::recv(there.as_raw_fd(), at, 9, libc::MSG_WAITALL) })
+            })
+        };
+        if green { in_green(twice) } else { twice() }
+    });
+    assert_eq!(both, [[5, -libc::ECONNRESET as isize]; 2]);
 }
