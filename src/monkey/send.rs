@@ -41,6 +41,8 @@ fn send_all(
         if sent > 0 {
             // It went with the first piece.
             rest.msg_controllen = 0;
+            // Nor does the kernel signal the end of the stream to who has sent a part.
+            flags |= libc::MSG_NOSIGNAL;
         }
         // What could not be sent is not tried again at once: that might take what the socket has
         // failed with since, which is for the next call.

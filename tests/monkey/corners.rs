@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -320,4 +320,38 @@ fn who_waits_for_all_of_it_is_told_of_a_reset_that_came_before_it_asked() {
         if green { in_green(twice) } else { twice() }
     });
     assert_eq!(both, [[5, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn who_has_sent_a_part_is_spared_the_signal_for_the_rest() {
+    static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+    extern "C" fn count(_: c_int) {
+        SIGNALS.fetch_add(1, Ordering::SeqCst);
+    }
+    let handler = count as extern "C" fn(c_int) as libc::sighandler_t;
+    let before = unsafe { libc::signal(libc::SIGPIPE, handler) };
+    let both = [false, true].map(|green| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (there, _) = listener.accept().unwrap();
+        let (other, peer) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+        let send = move || {
+            let bytes = vec![0_u8; 1 << 24];
+            let sent = unsafe { libc::write(here.as_raw_fd(), bytes.as_ptr().cast(), 1 << 24) };
+            (sent > 0, SIGNALS.swap(0, Ordering::SeqCst))
+        };
+        let shut = move || {
+            // When a part has come.
+            assert_eq!(peer.peek(&mut [0]).unwrap(), 1);
+            other.shutdown(std::net::Shutdown::Write).unwrap();
+        };
+        if green {
+            return while_others_run(send, shut);
+        }
+        let sends = thread::spawn(send);
+        shut();
+        sends.join().unwrap()
+    });
+    unsafe { libc::signal(libc::SIGPIPE, before) };
+    assert_eq!(both, [(true, 0); 2]);
 }
