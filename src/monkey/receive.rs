@@ -114,6 +114,13 @@ fn peek_all(
     }
 }
 
+/// MSG_WAITALL with MSG_PEEK: a Unix stream gives what is there.
+fn peeks_all(fd: c_int, flags: c_int, wanted: usize) -> bool {
+    flags & libc::MSG_PEEK != 0
+        && wants_all(fd, flags, wanted)
+        && raw::socket_option(fd, libc::SO_DOMAIN) != Some(libc::AF_UNIX)
+}
+
 /// MSG_WAITALL means something on a stream only, and if anything is asked for.
 fn wants_all(fd: c_int, flags: c_int, wanted: usize) -> bool {
     flags & libc::MSG_WAITALL != 0
@@ -148,10 +155,10 @@ pub unsafe extern "C" fn recvfrom(
     if !gate::is_open() || flags & KERNELS_OWN != 0 {
         return call(flags);
     }
-    if flags & libc::MSG_PEEK != 0 && wants_all(fd, flags, len) {
+    if peeks_all(fd, flags, len) {
         return peek_all(fd, len, || call(flags | libc::MSG_DONTWAIT), || call(flags));
     }
-    if wants_all(fd, flags, len) {
+    if flags & libc::MSG_PEEK == 0 && wants_all(fd, flags, len) {
         let mut part = [iovec { iov_base: buffer, iov_len: len }];
         let mut message = super::parts::message(ptr::null_mut(), 0);
         // SAFETY: the caller's promise: null or valid.
@@ -192,12 +199,12 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
         };
         // SAFETY: the list is our own.
         let wanted = unsafe { super::parts::total(parts.as_ptr(), parts.len()) };
-        let wants_all = wants_all(fd, flags, wanted);
-        if wants_all && flags & libc::MSG_PEEK != 0 {
+        if peeks_all(fd, flags, wanted) {
             return peek_all(fd, wanted, || call(flags | libc::MSG_DONTWAIT), || call(flags));
         }
         // With control data the first piece that comes is the message.
-        if wants_all && !has_control {
+        let takes_all = flags & libc::MSG_PEEK == 0 && wants_all(fd, flags, wanted);
+        if takes_all && !has_control {
             // SAFETY: as above.
             let message = unsafe { &mut *message };
             return receive_all(fd, message, &mut Parts::new(&mut parts), flags);

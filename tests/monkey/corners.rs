@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libc::{iovec, pollfd};
 
@@ -320,6 +320,27 @@ fn who_waits_for_all_of_it_is_told_of_a_reset_that_came_before_it_asked() {
         if green { in_green(twice) } else { twice() }
     });
     assert_eq!(both, [[5, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn to_peek_for_all_of_a_unix_stream_gives_what_is_there_as_the_kernel_does() {
+    let both = [false, true].map(|green| {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        there.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        here.write_all(b"so").unwrap();
+        let peek = move || {
+            let start = Instant::now();
+            let mut bytes = [0_u8; 4];
+            let flags = libc::MSG_PEEK | libc::MSG_WAITALL;
+            let at = bytes.as_mut_ptr().cast();
+            let peeked = gave(unsafe { libc::recv(there.as_raw_fd(), at, 4, flags) });
+            (peeked, start.elapsed() < Duration::from_secs(10))
+        };
+        let gave = if green { in_green(peek) } else { peek() };
+        drop(here);
+        gave
+    });
+    assert_eq!(both, [(2, true); 2]);
 }
 
 #[test]
