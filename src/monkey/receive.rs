@@ -232,6 +232,7 @@ pub unsafe extern "C" fn recvmmsg(
     }
     let limit = limit.flatten();
     let start = Instant::now();
+    let mut patience = Patience::to_receive(fd);
     let mut received = 0;
     while received < count {
         // SAFETY: there are `count` messages.
@@ -240,11 +241,20 @@ pub unsafe extern "C" fn recvmmsg(
             (&raw mut (*message).msg_hdr, &raw mut (*message).msg_len)
         };
         let others = flags & !libc::MSG_WAITFORONE;
-        let only_what_is_there = received > 0 && flags & libc::MSG_WAITFORONE != 0;
-        let nonblocking = if only_what_is_there { libc::MSG_DONTWAIT } else { 0 };
+        let waits_for_all = flags & libc::MSG_WAITFORONE == 0;
+        // A message of a stream that is to be filled waits by itself.
+        let waits_itself = received == 0 || (waits_for_all && flags & libc::MSG_WAITALL != 0);
+        let nonblocking = if waits_itself { 0 } else { libc::MSG_DONTWAIT };
         // SAFETY: as above.
         let got = unsafe { recvmsg(fd, message, others | nonblocking) };
         if got < 0 {
+            let is_drained = !waits_itself && raw::errno() == libc::EAGAIN;
+            if is_drained && waits_for_all && matches!(patience.wait(), Waited::Again) {
+                // What it failed with is for the next call, which has nothing else to tell.
+                if !has_failed(fd) {
+                    continue;
+                }
+            }
             break;
         }
         // SAFETY: as above. A message's length fits.
@@ -253,6 +263,8 @@ pub unsafe extern "C" fn recvmmsg(
             (*message).msg_flags & libc::MSG_OOB != 0
         };
         received += 1;
+        // Each has the socket's time-out for itself.
+        patience = Patience::to_receive(fd);
         let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
         if let Some(left) = left {
             // SAFETY: the caller's promise: there is a limit, so it is not null.

@@ -344,6 +344,38 @@ fn to_peek_for_all_of_a_unix_stream_gives_what_is_there_as_the_kernel_does() {
 }
 
 #[test]
+fn who_receives_several_messages_is_told_of_a_failure_after_those_that_came_before() {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(peer.local_addr().unwrap()).unwrap();
+    peer.connect(socket.local_addr().unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    peer.send(b"news").unwrap();
+    let copy = socket.try_clone().unwrap();
+    let twice = while_others_run(
+        move || {
+            let mut bytes = [[0_u8; 8]; 2];
+            let mut parts = bytes
+                .each_mut()
+                .map(|bytes| iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 });
+            let mut messages = parts.each_mut().map(|part| {
+                let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+                (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (part, 1);
+                message
+            });
+            let (fd, at) = (socket.as_raw_fd(), messages.as_mut_ptr());
+            [(); 2].map(|()| gave(unsafe { libc::recvmmsg(fd, at, 2, 0, null_mut()) } as isize))
+        },
+        move || {
+            drop(peer);
+            // Nobody is there any more, and that comes back.
+            copy.send(b"hello").unwrap();
+        },
+    );
+    assert_eq!(twice, [1, -libc::ECONNREFUSED as isize]);
+}
+
+#[test]
 fn who_has_sent_a_part_is_spared_the_signal_for_the_rest() {
     static SIGNALS: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: c_int) {
