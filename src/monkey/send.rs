@@ -188,15 +188,17 @@ pub unsafe extern "C" fn sendmmsg(
 pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the caller's promise.
     let call = || unsafe { raw::write(fd, buffer, len) };
-    if !gate::is_open() || len == 0 {
+    if !gate::is_open() {
         return call();
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
+        Kind::Pipe if len == 0 => call(),
         Kind::Pipe => {
             let mut part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];
             write_to_pipe(fd, &mut Parts::new(&mut part), || write_pipe_when_ready(fd, buffer, len))
         }
+        // Nothing, too, which may be a datagram.
         Kind::Socket => {
             let sent = send_one(fd, buffer, len, 0, (std::ptr::null(), 0));
             if sent < 0 && raw::errno() == libc::ENOTSOCK {

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::io::{Error, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -373,6 +373,24 @@ fn who_receives_several_messages_is_told_of_a_failure_after_those_that_came_befo
         },
     );
     assert_eq!(twice, [1, -libc::ECONNREFUSED as isize]);
+}
+
+#[test]
+fn an_empty_datagram_that_is_written_waits_for_room() {
+    let (here, there) = UnixDatagram::pair().unwrap();
+    here.set_nonblocking(true).unwrap();
+    while here.send(b"much").is_ok() {}
+    here.set_nonblocking(false).unwrap();
+    here.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    let reader = there.try_clone().unwrap();
+    let written = while_others_run(
+        move || gave(unsafe { libc::write(here.as_raw_fd(), c"".as_ptr().cast(), 0) }),
+        move || {
+            reader.set_nonblocking(true).unwrap();
+            while reader.recv(&mut [0; 8]).is_ok() {}
+        },
+    );
+    assert_eq!(written, 0);
 }
 
 #[test]
