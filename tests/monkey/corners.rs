@@ -426,3 +426,35 @@ fn who_has_sent_a_part_is_spared_the_signal_for_the_rest() {
     unsafe { libc::signal(libc::SIGPIPE, before) };
     assert_eq!(both, [(true, 0); 2]);
 }
+
+#[test]
+fn who_waits_for_room_in_a_unix_stream_goes_on_when_its_own_side_ends_it() {
+    let both = [false, true].map(|green| {
+        let (here, there) = UnixStream::pair().unwrap();
+        let other = here.try_clone().unwrap();
+        let send = move || {
+            let bytes = vec![0_u8; 1 << 22];
+            [(); 2].map(|()| {
+                let flags = libc::MSG_NOSIGNAL;
+                gave(unsafe { libc::send(here.as_raw_fd(), bytes.as_ptr().cast(), 1 << 22, flags) })
+                    .min(1)
+            })
+        };
+        let mut peer = there.try_clone().unwrap();
+        let mut shut = move || {
+            // When a part has come.
+            peer.read_exact(&mut [0]).unwrap();
+            other.shutdown(std::net::Shutdown::Write).unwrap();
+        };
+        let gave = if green {
+            while_others_run(send, shut)
+        } else {
+            let sends = thread::spawn(send);
+            shut();
+            sends.join().unwrap()
+        };
+        drop(there);
+        gave
+    });
+    assert_eq!(both, [[1, -libc::EPIPE as isize]; 2]);
+}
