@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::polling::is_ready;
 use super::raw;
+use crate::clock::earlier;
 use crate::green::{self, Green, Polled};
 
 /// Set by `patch_all`, cleared in the child of a fork, which has no worker.
@@ -28,6 +29,11 @@ pub fn is_patched() -> bool {
 pub fn is_open() -> bool {
     is_patched() && green::is_on_worker()
 }
+
+/// How long one waits for room in a Unix socket without trying again. If its own side ends the
+/// stream meanwhile, by whatever copy of the descriptor, the kernel tells those who are in its
+/// `send`, and not those who watch the socket.
+const UNIX_SLICE: Duration = Duration::from_millis(500);
 
 /// Who waits.
 pub enum Caller {
@@ -163,7 +169,9 @@ impl Patience {
                 if std::mem::take(&mut self.woken) && is_ready(self.fd, self.events as i16) {
                     return self.pause(&me);
                 }
-                match green::wait_for(&me, &[(self.fd, self.events)], deadline) {
+                let until = earlier(deadline, self.slice());
+                match green::wait_for(&me, &[(self.fd, self.events)], until) {
+                    Ok(Polled::TimedOut) if until != deadline => Waited::Again,
                     Ok(Polled::Ready) => {
                         self.woken = true;
                         Waited::Again
@@ -177,6 +185,20 @@ impl Patience {
                 }
             }
         }
+    }
+
+    /// When to try again though nothing has told of the socket.
+    fn slice(&self) -> Option<Instant> {
+        let is_unix = self.option == libc::SO_SNDTIMEO
+            && raw::socket_option(self.fd, libc::SO_DOMAIN) == Some(libc::AF_UNIX);
+        is_unix.then(|| Instant::now() + UNIX_SLICE)
+    }
+
+    /// An attempt after the last wait did a part of the call: that it is ready soon again is no
+    /// reason to pause.
+    pub fn note_progress(&mut self) {
+        self.woken = false;
+        self.pauses = Pauses::new();
     }
 
     /// The descriptor is ready, and the call would block all the same: there may be news in its
@@ -261,5 +283,31 @@ impl Pauses {
         let until = Instant::now() + self.0;
         self.0 = (self.0 * 2).min(Duration::from_millis(20));
         pause(me, Some(deadline.map_or(until, |deadline| deadline.min(until))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::MiniHuey;
+
+    #[test]
+    fn who_goes_on_sending_as_soon_as_there_is_room_never_pauses() {
+        crate::monkey::patch_all().unwrap();
+        let huey = MiniHuey::new("sends");
+        let send = huey.task("send", || {
+            let (here, _there) = UnixStream::pair().unwrap();
+            let mut patience = Patience::to_send(here.as_raw_fd());
+            // There is room again each time that it looks.
+            for _ in 0..10 {
+                assert!(matches!(patience.wait(), Waited::Again));
+                patience.note_progress();
+            }
+            patience.pauses.0
+        });
+        assert_eq!(send.call(()).get().unwrap(), Pauses::new().0);
     }
 }

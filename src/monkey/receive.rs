@@ -38,6 +38,9 @@ fn receive(fd: c_int, attempt: impl Fn() -> ssize_t, as_it_was: impl Fn() -> ssi
 fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int) -> ssize_t {
     let mut patience = Patience::to_receive(fd);
     let mut received = 0;
+    // What came was all that was there. To ask for more at once might take what the socket has
+    // failed with since, which is for the next call.
+    let mut is_drained = false;
     while !parts.is_empty() {
         let mut piece = parts.message();
         if received == 0 {
@@ -46,8 +49,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         // SAFETY: the message has the parts that the caller of the C function vouched for, and his
         // room for an address.
         let mut receive = |flags| unsafe { raw::recvmsg(fd, &raw mut piece, flags) };
-        let mut got = receive(flags | libc::MSG_DONTWAIT);
-        if got < 0 && raw::errno() == libc::EAGAIN {
+        let mut got = if is_drained { -1 } else { receive(flags | libc::MSG_DONTWAIT) };
+        if std::mem::take(&mut is_drained) || (got < 0 && raw::errno() == libc::EAGAIN) {
             match patience.wait() {
                 // What it failed with is for the next call, which has nothing else to tell.
                 Waited::Again if received > 0 && has_failed(fd) && !has_data(fd) => break,
@@ -68,6 +71,8 @@ fn receive_all(fd: c_int, message: &mut msghdr, parts: &mut Parts, flags: c_int)
         }
         received += got;
         parts.advance(got as usize);
+        patience.note_progress();
+        is_drained = true;
     }
     received
 }
@@ -109,6 +114,13 @@ fn peek_all(
     }
 }
 
+/// MSG_WAITALL with MSG_PEEK: a Unix stream gives what is there.
+fn peeks_all(fd: c_int, flags: c_int, wanted: usize) -> bool {
+    flags & libc::MSG_PEEK != 0
+        && wants_all(fd, flags, wanted)
+        && raw::socket_option(fd, libc::SO_DOMAIN) != Some(libc::AF_UNIX)
+}
+
 /// MSG_WAITALL means something on a stream only, and if anything is asked for.
 fn wants_all(fd: c_int, flags: c_int, wanted: usize) -> bool {
     flags & libc::MSG_WAITALL != 0
@@ -143,10 +155,10 @@ pub unsafe extern "C" fn recvfrom(
     if !gate::is_open() || flags & KERNELS_OWN != 0 {
         return call(flags);
     }
-    if flags & libc::MSG_PEEK != 0 && wants_all(fd, flags, len) {
+    if peeks_all(fd, flags, len) {
         return peek_all(fd, len, || call(flags | libc::MSG_DONTWAIT), || call(flags));
     }
-    if wants_all(fd, flags, len) {
+    if flags & libc::MSG_PEEK == 0 && wants_all(fd, flags, len) {
         let mut part = [iovec { iov_base: buffer, iov_len: len }];
         let mut message = super::parts::message(ptr::null_mut(), 0);
         // SAFETY: the caller's promise: null or valid.
@@ -187,12 +199,12 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
         };
         // SAFETY: the list is our own.
         let wanted = unsafe { super::parts::total(parts.as_ptr(), parts.len()) };
-        let wants_all = wants_all(fd, flags, wanted);
-        if wants_all && flags & libc::MSG_PEEK != 0 {
+        if peeks_all(fd, flags, wanted) {
             return peek_all(fd, wanted, || call(flags | libc::MSG_DONTWAIT), || call(flags));
         }
         // With control data the first piece that comes is the message.
-        if wants_all && !has_control {
+        let takes_all = flags & libc::MSG_PEEK == 0 && wants_all(fd, flags, wanted);
+        if takes_all && !has_control {
             // SAFETY: as above.
             let message = unsafe { &mut *message };
             return receive_all(fd, message, &mut Parts::new(&mut parts), flags);
@@ -220,6 +232,7 @@ pub unsafe extern "C" fn recvmmsg(
     }
     let limit = limit.flatten();
     let start = Instant::now();
+    let mut patience = Patience::to_receive(fd);
     let mut received = 0;
     while received < count {
         // SAFETY: there are `count` messages.
@@ -228,11 +241,20 @@ pub unsafe extern "C" fn recvmmsg(
             (&raw mut (*message).msg_hdr, &raw mut (*message).msg_len)
         };
         let others = flags & !libc::MSG_WAITFORONE;
-        let only_what_is_there = received > 0 && flags & libc::MSG_WAITFORONE != 0;
-        let nonblocking = if only_what_is_there { libc::MSG_DONTWAIT } else { 0 };
+        let waits_for_all = flags & libc::MSG_WAITFORONE == 0;
+        // A message of a stream that is to be filled waits by itself.
+        let waits_itself = received == 0 || (waits_for_all && flags & libc::MSG_WAITALL != 0);
+        let nonblocking = if waits_itself { 0 } else { libc::MSG_DONTWAIT };
         // SAFETY: as above.
         let got = unsafe { recvmsg(fd, message, others | nonblocking) };
         if got < 0 {
+            let is_drained = !waits_itself && raw::errno() == libc::EAGAIN;
+            if is_drained && waits_for_all && matches!(patience.wait(), Waited::Again) {
+                // What it failed with is for the next call, which has nothing else to tell.
+                if !has_failed(fd) {
+                    continue;
+                }
+            }
             break;
         }
         // SAFETY: as above. A message's length fits.
@@ -241,6 +263,8 @@ pub unsafe extern "C" fn recvmmsg(
             (*message).msg_flags & libc::MSG_OOB != 0
         };
         received += 1;
+        // Each has the socket's time-out for itself.
+        patience = Patience::to_receive(fd);
         let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
         if let Some(left) = left {
             // SAFETY: the caller's promise: there is a limit, so it is not null.

@@ -23,13 +23,13 @@ fn would_have_blocked(flags: &mut c_int) -> bool {
 }
 
 /// Sends `parts` and, if nothing was sent before, whatever else is in `message`. Gives how much was
-/// sent with what was before.
+/// sent with what was before, if it `is_full` already.
 fn send_all(
     fd: c_int,
     message: &msghdr,
     parts: &mut Parts,
     mut flags: c_int,
-    mut sent: ssize_t,
+    (mut is_full, mut sent): (bool, ssize_t),
 ) -> ssize_t {
     let mut patience = Patience::to_send(fd);
     loop {
@@ -41,19 +41,30 @@ fn send_all(
         if sent > 0 {
             // It went with the first piece.
             rest.msg_controllen = 0;
+            // Nor does the kernel signal the end of the stream to who has sent a part.
+            flags |= libc::MSG_NOSIGNAL;
         }
-        // SAFETY: the message and its parts are those that the caller of the C function gave.
-        let done = unsafe { raw::sendmsg(fd, &raw const rest, flags | libc::MSG_DONTWAIT) };
+        // What could not be sent is not tried again at once: that might take what the socket has
+        // failed with since, which is for the next call.
+        let done = if is_full {
+            -1
+        } else {
+            // SAFETY: the message and its parts are those that the caller of the C function gave.
+            unsafe { raw::sendmsg(fd, &raw const rest, flags | libc::MSG_DONTWAIT) }
+        };
         let failure = if done >= 0 {
             sent += done;
             parts.advance(done as usize);
             if done == 0 || parts.is_empty() {
                 return sent;
             }
+            patience.note_progress();
+            is_full = true;
             continue;
-        } else if !would_have_blocked(&mut flags) {
+        } else if !is_full && !would_have_blocked(&mut flags) {
             raw::errno()
         } else {
+            is_full = false;
             match patience.wait() {
                 // What it failed with is for the next call, which has nothing else to tell.
                 Waited::Again if sent > 0 && has_failed(fd) => return sent,
@@ -91,7 +102,7 @@ fn send_one(
     parts.advance(sent as usize);
     let mut message = parts::message(std::ptr::null_mut(), 0);
     (message.msg_name, message.msg_namelen) = (address.cast_mut().cast(), address_len);
-    send_all(fd, &message, &mut parts, flags, sent)
+    send_all(fd, &message, &mut parts, flags, (true, sent))
 }
 
 /// As `send` in C.
@@ -138,7 +149,7 @@ pub unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int
         }
         (message, parts::copy(message.msg_iov, message.msg_iovlen))
     };
-    send_all(fd, &message, &mut Parts::new(&mut list), flags, 0)
+    send_all(fd, &message, &mut Parts::new(&mut list), flags, (false, 0))
 }
 
 /// As `sendmmsg` in C.
@@ -177,15 +188,17 @@ pub unsafe extern "C" fn sendmmsg(
 pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t {
     // SAFETY: the caller's promise.
     let call = || unsafe { raw::write(fd, buffer, len) };
-    if !gate::is_open() || len == 0 {
+    if !gate::is_open() {
         return call();
     }
     match descriptors::kind(fd) {
         Kind::Other => call(),
+        Kind::Pipe if len == 0 => call(),
         Kind::Pipe => {
             let mut part = [iovec { iov_base: buffer.cast_mut(), iov_len: len }];
             write_to_pipe(fd, &mut Parts::new(&mut part), || write_pipe_when_ready(fd, buffer, len))
         }
+        // Nothing, too, which may be a datagram.
         Kind::Socket => {
             let sent = send_one(fd, buffer, len, 0, (std::ptr::null(), 0));
             if sent < 0 && raw::errno() == libc::ENOTSOCK {
@@ -219,7 +232,7 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
         });
     }
     let message = parts::message(std::ptr::null_mut(), 0);
-    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0, 0);
+    let sent = send_all(fd, &message, &mut Parts::new(&mut list), 0, (false, 0));
     if sent < 0 && raw::errno() == libc::ENOTSOCK {
         descriptors::forget(fd);
         return call();
@@ -252,6 +265,7 @@ fn write_to_pipe(fd: c_int, parts: &mut Parts, otherwise: impl FnOnce() -> ssize
         }
         written += done;
         parts.advance(done as usize);
+        patience.note_progress();
     }
     written
 }

@@ -208,6 +208,24 @@ fn a_destructor_in_a_panic_gives_up_soon_where_it_may_and_the_worker_goes_on() {
 }
 
 #[test]
+fn a_destructor_in_a_panic_does_not_hold_its_worker_while_something_is_so() {
+    const TIME: Duration = Duration::from_secs(10);
+    let (sender, took) = mpsc::channel();
+    let fails = green::spawn(move || {
+        let _drops = OnDrop(|| {
+            let start = Instant::now();
+            let lock = Mutex::new(());
+            let waited = Condvar::new().wait_while_for(&mut lock.lock(), |()| true, TIME);
+            sender.send((waited.timed_out(), start.elapsed())).unwrap();
+        });
+        panic!("on purpose");
+    });
+    let (timed_out, took) = next(&took);
+    assert!(timed_out && took < TIME, "{took:?}");
+    fails.join().unwrap_err();
+}
+
+#[test]
 fn a_destructor_in_a_panic_gets_a_lock_that_an_os_thread_lets_go_of() {
     let lock = Arc::new(Mutex::new(0));
     let guard = lock.lock();

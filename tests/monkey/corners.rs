@@ -4,12 +4,12 @@ use std::ffi::{c_int, c_void};
 use std::io::{Error, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libc::{iovec, pollfd};
 
@@ -189,7 +189,9 @@ fn to_peek_for_all_waits_for_all() {
 
 #[test]
 fn to_peek_for_all_ends_with_the_stream() {
-    let (mut here, there) = UnixStream::pair().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (there, _) = listener.accept().unwrap();
     here.write_all(b"so").unwrap();
     drop(here);
     let peeked = in_green(move || {
@@ -240,6 +242,15 @@ fn the_shortest_sleeps_let_others_run() {
     }
 }
 
+/// Closes it so that the other end hears of a failure.
+fn reset(stream: TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let len = size_of_val(&linger) as libc::socklen_t;
+    let linger = (&raw const linger).cast();
+    let fd = stream.as_raw_fd();
+    assert_eq!(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger, len) }, 0);
+}
+
 /// Has `twice` make a call that blocks on one end of a connection and then another one, in an OS
 /// thread and in a green one, while the other end, from which five bytes came, is reset. Gives what
 /// both gave.
@@ -249,16 +260,6 @@ fn when_reset(twice: fn(RawFd) -> [isize; 2]) -> [[isize; 2]; 2] {
         let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         here.write_all(b"hello").unwrap();
         (here, listener.accept().unwrap().0)
-    };
-    let reset = |stream: TcpStream| {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        let len = size_of_val(&linger) as libc::socklen_t;
-        let linger = (&raw const linger).cast();
-        let fd = stream.as_raw_fd();
-        assert_eq!(
-            unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, linger, len) },
-            0
-        );
     };
     let (here, there) = connect();
     let blocks = thread::spawn(move || twice(there.as_raw_fd()));
@@ -296,4 +297,164 @@ fn who_sends_much_is_told_of_a_reset_after_what_was_sent_before() {
         })
     });
     assert_eq!(both, [[1, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn who_waits_for_all_of_it_is_told_of_a_reset_that_came_before_it_asked() {
+    let both = [false, true].map(|green| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        here.write_all(b"hello").unwrap();
+        let (there, _) = listener.accept().unwrap();
+        reset(here);
+        let mut asked = pollfd { fd: there.as_raw_fd(), events: 0, revents: 0 };
+        // Until it has come.
+        assert_eq!(unsafe { libc::poll(&mut asked, 1, -1) }, 1);
+        let twice = move || {
+            let mut bytes = [0_u8; 9];
+            [(); 2].map(|()| {
+                let at = bytes.as_mut_ptr().cast();
+                gave(unsafe { libc::recv(there.as_raw_fd(), at, 9, libc::MSG_WAITALL) })
+            })
+        };
+        if green { in_green(twice) } else { twice() }
+    });
+    assert_eq!(both, [[5, -libc::ECONNRESET as isize]; 2]);
+}
+
+#[test]
+fn to_peek_for_all_of_a_unix_stream_gives_what_is_there_as_the_kernel_does() {
+    let both = [false, true].map(|green| {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        there.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        here.write_all(b"so").unwrap();
+        let peek = move || {
+            let start = Instant::now();
+            let mut bytes = [0_u8; 4];
+            let flags = libc::MSG_PEEK | libc::MSG_WAITALL;
+            let at = bytes.as_mut_ptr().cast();
+            let peeked = gave(unsafe { libc::recv(there.as_raw_fd(), at, 4, flags) });
+            (peeked, start.elapsed() < Duration::from_secs(10))
+        };
+        let gave = if green { in_green(peek) } else { peek() };
+        drop(here);
+        gave
+    });
+    assert_eq!(both, [(2, true); 2]);
+}
+
+#[test]
+fn who_receives_several_messages_is_told_of_a_failure_after_those_that_came_before() {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(peer.local_addr().unwrap()).unwrap();
+    peer.connect(socket.local_addr().unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    peer.send(b"news").unwrap();
+    let copy = socket.try_clone().unwrap();
+    let twice = while_others_run(
+        move || {
+            let mut bytes = [[0_u8; 8]; 2];
+            let mut parts = bytes
+                .each_mut()
+                .map(|bytes| iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 });
+            let mut messages = parts.each_mut().map(|part| {
+                let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+                (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (part, 1);
+                message
+            });
+            let (fd, at) = (socket.as_raw_fd(), messages.as_mut_ptr());
+            [(); 2].map(|()| gave(unsafe { libc::recvmmsg(fd, at, 2, 0, null_mut()) } as isize))
+        },
+        move || {
+            drop(peer);
+            // Nobody is there any more, and that comes back.
+            copy.send(b"hello").unwrap();
+        },
+    );
+    assert_eq!(twice, [1, -libc::ECONNREFUSED as isize]);
+}
+
+#[test]
+fn an_empty_datagram_that_is_written_waits_for_room() {
+    let (here, there) = UnixDatagram::pair().unwrap();
+    here.set_nonblocking(true).unwrap();
+    while here.send(b"much").is_ok() {}
+    here.set_nonblocking(false).unwrap();
+    here.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    let reader = there.try_clone().unwrap();
+    let written = while_others_run(
+        move || gave(unsafe { libc::write(here.as_raw_fd(), c"".as_ptr().cast(), 0) }),
+        move || {
+            reader.set_nonblocking(true).unwrap();
+            while reader.recv(&mut [0; 8]).is_ok() {}
+        },
+    );
+    assert_eq!(written, 0);
+}
+
+#[test]
+fn who_has_sent_a_part_is_spared_the_signal_for_the_rest() {
+    static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+    extern "C" fn count(_: c_int) {
+        SIGNALS.fetch_add(1, Ordering::SeqCst);
+    }
+    let handler = count as extern "C" fn(c_int) as libc::sighandler_t;
+    let before = unsafe { libc::signal(libc::SIGPIPE, handler) };
+    let both = [false, true].map(|green| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (there, _) = listener.accept().unwrap();
+        let (other, peer) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+        let send = move || {
+            let bytes = vec![0_u8; 1 << 24];
+            let sent = unsafe { libc::write(here.as_raw_fd(), bytes.as_ptr().cast(), 1 << 24) };
+            (sent > 0, SIGNALS.swap(0, Ordering::SeqCst))
+        };
+        let shut = move || {
+            // When a part has come.
+            assert_eq!(peer.peek(&mut [0]).unwrap(), 1);
+            other.shutdown(std::net::Shutdown::Write).unwrap();
+        };
+        if green {
+            return while_others_run(send, shut);
+        }
+        let sends = thread::spawn(send);
+        shut();
+        sends.join().unwrap()
+    });
+    unsafe { libc::signal(libc::SIGPIPE, before) };
+    assert_eq!(both, [(true, 0); 2]);
+}
+
+#[test]
+fn who_waits_for_room_in_a_unix_stream_goes_on_when_its_own_side_ends_it() {
+    let both = [false, true].map(|green| {
+        let (here, there) = UnixStream::pair().unwrap();
+        let other = here.try_clone().unwrap();
+        let send = move || {
+            let bytes = vec![0_u8; 1 << 22];
+            [(); 2].map(|()| {
+                let flags = libc::MSG_NOSIGNAL;
+                gave(unsafe { libc::send(here.as_raw_fd(), bytes.as_ptr().cast(), 1 << 22, flags) })
+                    .min(1)
+            })
+        };
+        let mut peer = there.try_clone().unwrap();
+        let mut shut = move || {
+            // When a part has come.
+            peer.read_exact(&mut [0]).unwrap();
+            other.shutdown(std::net::Shutdown::Write).unwrap();
+        };
+        let gave = if green {
+            while_others_run(send, shut)
+        } else {
+            let sends = thread::spawn(send);
+            shut();
+            sends.join().unwrap()
+        };
+        drop(there);
+        gave
+    });
+    assert_eq!(both, [[1, -libc::EPIPE as isize]; 2]);
 }

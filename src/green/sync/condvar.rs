@@ -124,7 +124,8 @@ impl Condvar {
     ) -> WaitTimeoutResult {
         let deadline = deadline(timeout);
         while condition(guard) {
-            if self.wait_or_unwind(guard, deadline) == Waited::TimedOut {
+            // Or it is impossible to wait for as long.
+            if self.wait_or_unwind(guard, deadline) != Waited::Ready {
                 return WaitTimeoutResult(condition(guard));
             }
         }
