@@ -1,7 +1,6 @@
 //! A process that has no memory for a stack, for a while.
 
 use std::fs;
-use std::panic;
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
@@ -152,27 +151,17 @@ fn a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it()
     const NAME: &str =
         "memory::a_callback_after_an_overflow_may_wait_though_there_was_no_memory_to_call_it";
     child::run(NAME, || {
-        // A backtrace would take memory that there is not.
-        panic::set_hook(Box::new(|info| eprintln!("{info}")));
+        minihuey::runtime().stack_size(32 << 20).start().unwrap();
         let huey = MiniHuey::new("overflows");
         let quick = huey.task("quick", || 1);
         assert_eq!(quick.call(()).get().unwrap(), 1);
-        // Blocks that the worker can have again: an allocation that fails ends the process.
-        let blocks = huey.task("blocks", || {
-            let blocks: Vec<_> = (0..2_000).map(|_| vec![1u8; 500]).collect();
-            let keeps_the_heap_large = vec![1u8; 500];
-            drop(blocks);
-            keeps_the_heap_large
-        });
-        let _keeps_the_heap_large = blocks.call(()).get().unwrap();
-        // From here on the process has more than it may: it gets nothing, also when the stack is
-        // given back.
+        // Whatever is small has room, also in what its own stack gives back; a stack of that size
+        // has none.
         let dive = huey.task("dive", || {
-            let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: libc::RLIM_INFINITY };
-            // SAFETY: the struct is valid.
-            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+            limit_memory(Some(4 << 20));
             endless(0)
         });
+        let dive = dive.stack_size(1 << 20);
         let (tell, told) = mpsc::channel();
         let waits = quick.clone();
         dive.call(()).on_ready(move |result| {
