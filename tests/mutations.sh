@@ -274,6 +274,18 @@ mutate "desk: the thread sleeps until the later time" $desk \
 backlog=work_is_done_even_if
 mutate "backlog: a runner rests without being listed" src/green/backlog.rs \
     's/self.crews\[crew\].idle.push\(me.clone\(\)\);/let _ = me;/' loom $backlog
+returns=pool::who_returns
+mutate "backlog: a place beyond the limit" src/green/backlog.rs \
+    's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
+    loom $returns
+mutate "backlog: who returns does not have the place of who lends it" src/green/backlog.rs \
+    's/(fn give_place.*?self.places_taken >= self.limit)/$1 || true/s' loom $returns
+mutate "backlog: who is given a place is not counted" src/green/backlog.rs \
+    's/(let returning = self.returning.pop_front\(\)\?;\s+)self.places_taken \+= 1;/$1/' loom $returns
+mutate "backlog: no runner calls who returns" src/green/backlog.rs \
+    's/if let Some\(runner\) = self.returning.pop_front\(\) \{/if let Some(runner) = None {/' loom $returns
+mutate "backlog: nobody returns in place of who can not begin" src/green/backlog.rs \
+    's/(fn return_instead.*?self.places_taken >= self.limit)/$1 || true/s' loom $returns
 mutate "lane: a place beyond the limit" src/green/lane.rs \
     's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
     loom offloaded_work_that_waits
