@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 here=$PWD
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
 export RUST_BACKTRACE=0
+# Nobody asks where they fail, and each is linked a third faster.
+export CARGO_PROFILE_DEV_DEBUG=0
 # Always the same place: for each other one cargo would keep all that it builds.
 copy=$CARGO_TARGET_DIR/mutations
 rm -rf "$copy"

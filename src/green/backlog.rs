@@ -127,9 +127,13 @@ impl<J: Entry, R> Backlog<J, R> {
         free
     }
 
-    /// A runner that `help` asked for can't be had.
-    pub(crate) fn no_help(&mut self, crew: usize) {
+    /// A runner that `help` asked for can't be had. Gives one of another worker instead, if there is
+    /// one: it is to be woken.
+    pub(crate) fn no_help(&mut self, crew: usize) -> Option<R> {
         self.set_standby(crew, false);
+        let other = self.crews.iter().position(|crew| !crew.standby && !crew.idle.is_empty())?;
+        self.set_standby(other, true);
+        self.crews[other].idle.pop()
     }
 
     fn set_standby(&mut self, crew: usize, standby: bool) {
@@ -246,9 +250,10 @@ impl<J: Entry, R> Backlog<J, R> {
         self.crews[crew].stepped_aside -= 1;
     }
 
-    /// Work that blocks runs on in place of its helper, who could not be had: its place stays
-    /// taken. Undoes a `give_place` that gave it to nobody.
-    pub(crate) fn keep_place(&mut self) {
+    /// There is a place, and nobody for the work that has it: that runs on the stack of who waits for
+    /// it.
+    pub(crate) fn occupy_place(&mut self) {
+        debug_assert!(self.places_taken < self.limit);
         self.places_taken += 1;
     }
 
@@ -266,9 +271,14 @@ impl<J: Entry, R> Backlog<J, R> {
         self.urgent.drain(..).chain(self.queue.drain(..)).partition(Entry::claim)
     }
 
-    /// All runners that have nothing to do.
-    pub(crate) fn drain_idle(&mut self) -> Vec<R> {
-        self.crews.iter_mut().flat_map(|crew| crew.idle.drain(..)).collect()
+    /// All runners that have nothing to do, but for as many as to `keep`.
+    pub(crate) fn drain_idle(&mut self, mut keep: usize) -> Vec<R> {
+        let but_for_some = |crew: &mut Crew<R>| {
+            let kept = keep.min(crew.idle.len());
+            keep -= kept;
+            crew.idle.split_off(kept)
+        };
+        self.crews.iter_mut().flat_map(but_for_some).collect()
     }
 
     /// A runner that was just told to rest ends instead. Gives false if it is needed after all:

@@ -14,23 +14,18 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::bequest::wake_all;
 use super::blocking::Waited;
 use super::job::{End, Job, JobRef};
-use super::lock::Mutex;
 use super::pool::{Pool, State};
 use super::roster::{Hint, Runner};
-use super::runner::Member;
 use super::thread::Green;
 use super::waiter::Waiter;
 use super::{overflow, panics};
-
-/// The pools that are alive, by their numbers, for those who know no more of one.
-static POOLS: Mutex<BTreeMap<u32, Weak<Pool>>> = Mutex::new(BTreeMap::new());
 
 /// What an interrupted task unwinds with.
 pub(super) struct Interruption;
@@ -94,16 +89,6 @@ pub(super) fn end_all<'a>(
 }
 
 impl Pool {
-    /// To be called once, when it is made.
-    pub(super) fn enlist(self: &Arc<Pool>) {
-        overflow::probe();
-        POOLS.lock().insert(self.id, Arc::downgrade(self));
-    }
-
-    pub(super) fn by_id(id: u32) -> Option<Arc<Pool>> {
-        POOLS.lock().get(&id)?.upgrade()
-    }
-
     /// These jobs were ended: those that wait to run wait no longer, those that run are
     /// interrupted.
     fn withdraw(&self, jobs: &[&dyn Job]) {
@@ -155,13 +140,6 @@ impl Runner for Arc<Green> {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        overflow::probe();
-        POOLS.lock().remove(&self.id);
-    }
-}
-
 impl Green {
     /// The job that the calling green thread, which must be this one, runs has been ended by
     /// somebody else.
@@ -187,7 +165,7 @@ impl Green {
     fn running_job(&self) -> Option<JobRef> {
         let member = self.member.as_ref()?;
         overflow::probe();
-        member.top_job(&member.pool.state.lock())
+        member.with_top(|post| post.job(&post.pool.state.lock()))
     }
 
     /// What this green thread runs, and for which pool. For the watchdog.
@@ -195,21 +173,15 @@ impl Green {
         let member = self.member.as_ref()?;
         // Whoever holds a worker is in a job, and no job runs with the lock held; but a worker may
         // not get a processor for long.
-        for _ in 0..100 {
-            if let Some(state) = member.pool.state.try_lock() {
-                return Some((member.top_job(&state)?, member.pool.clone()));
+        member.with_top(|post| {
+            for _ in 0..100 {
+                if let Some(state) = post.pool.state.try_lock() {
+                    return Some((post.job(&state)?, post.pool.clone()));
+                }
+                std::thread::sleep(Duration::from_millis(1));
             }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        None
-    }
-}
-
-impl Member {
-    /// The job that the runner has on top of its stack.
-    fn top_job(&self, state: &State) -> Option<JobRef> {
-        let number = self.inline.lock().last().copied().unwrap_or(self.number);
-        state.roster.job(number).cloned()
+            None
+        })
     }
 }
 

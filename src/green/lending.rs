@@ -11,8 +11,8 @@ use super::bell::Bell;
 use super::job::JobRef;
 use super::lock::MutexGuard;
 use super::offload::{Errand, Offloaded, errand};
-use super::pool::{Pool, SomeChores, Starved, State, call_later};
-use super::runner::Member;
+use super::pool::{Pool, SomeChores, Starved, State, call_later, wake_later};
+use super::post::Post;
 use super::thread::Green;
 use super::{overflow, threads};
 
@@ -50,11 +50,13 @@ impl Green {
     /// Gives false if there is nothing to give back.
     #[inline]
     fn lend(self: &Arc<Green>, awaited: impl FnOnce() -> JobRef) -> bool {
-        let Some(Member { pool, .. }) = &self.member else { return false };
+        let Some(member) = &self.member else { return false };
+        let pool = &member.post.pool;
         // ORDERING: Relaxed: hints. What is awaited was pushed before this look; whatever makes
         // one of them true after it was pushed later, and stands behind.
-        let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.starved.load(Ordering::Relaxed);
-        if !pool.limited && !hurry && !pool.lane_has_choice.load(Ordering::Relaxed) {
+        let hurry = pool.has_choice.load(Ordering::Relaxed) || pool.runtime.quota.is_short();
+        let is_on_top = !member.pile.is_empty();
+        if !pool.limited && !hurry && !is_on_top && !pool.lane_has_choice.load(Ordering::Relaxed) {
             return false;
         }
         // While a panic unwinds it will not yield.
@@ -64,38 +66,73 @@ impl Green {
     fn lend_now(self: &Arc<Green>, awaited: Option<JobRef>) -> bool {
         overflow::probe();
         let Some(member) = &self.member else { return false };
-        let pool = &member.pool;
-        // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
-        let lends = pool.limited && member.has_place.load(Ordering::Relaxed);
+        member.with_top(|post| self.lend_at(post, awaited))
+    }
+
+    fn lend_at(self: &Arc<Green>, post: &Post, awaited: Option<JobRef>) -> bool {
+        let pool = &post.pool;
+        let lends = post.lends();
         let mut state = pool.state.lock();
         let mut chores = None;
-        let awaited = awaited.filter(|job| pool.hurry(&mut state, job, &mut chores));
-        if lends && let Some(returning) = state.backlog.give_place() {
-            call_later(&mut chores, returning);
+        let hurried = awaited.as_ref().filter(|job| pool.hurry(&mut state, job, &mut chores));
+        if lends {
+            // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
+            post.has_place.store(false, Ordering::Relaxed);
+            if let Some(returning) = state.backlog.give_place() {
+                call_later(&mut chores, returning);
+            }
         }
-        match (pool.try_muster(&mut state, Some(self.hub.index), &mut chores), awaited) {
-            (Err(Starved), Some(job)) if overflow::has_room_for_one_more(job.meta().stack_size) => {
-                if lends {
-                    state.backlog.keep_place();
-                }
-                pool.run_inline(state, self, member, &job);
-                return false;
-            }
-            (mustered, _) => {
-                if mustered.is_err() {
-                    Pool::have_return(&mut state, &mut chores);
-                }
-                if lends {
-                    // ORDERING: Relaxed, only this green thread touches it.
-                    member.has_place.store(false, Ordering::Relaxed);
-                }
-                drop(state);
-                if let Some(chores) = chores {
-                    chores.run(pool);
-                }
-            }
+        pool.bring_for(state, hurried, Some(self), chores);
+        if let Some(job) = awaited {
+            hurry_elsewhere(pool, &job, Some(self));
         }
         lends
+    }
+
+    /// Runs `job`, which waits to begin in `pool`, where there is a place for it.
+    fn run_inline(
+        self: &Arc<Green>,
+        pool: &Arc<Pool>,
+        mut state: MutexGuard<'_, State>,
+        job: &JobRef,
+        mut chores: SomeChores,
+    ) {
+        let Some(member) = &self.member else { return };
+        // It is not: whoever hurried it looked, under this lock.
+        job.claim();
+        let number = state.roster.number();
+        state.roster.begin(number, job.clone());
+        state.roster.enter(number, self.clone());
+        state.books.waiting -= 1;
+        state.books.begun += 1;
+        if pool.limited {
+            state.backlog.occupy_place();
+        }
+        wake_later(&mut chores, state.for_room.call());
+        drop(state);
+        if let Some(chores) = chores {
+            chores.run(pool);
+        }
+        let post = Arc::new(Post::new(pool.clone(), number, pool.limited));
+        member.pile.push(post.clone());
+        let ran = job.run();
+        let mut state = pool.state.lock();
+        let mut chores = None;
+        let job = pool.settle(&mut state, number, ran, &mut chores);
+        state.roster.free(number);
+        if post.lends() {
+            if let Some(returning) = state.backlog.give_place() {
+                call_later(&mut chores, returning);
+            }
+            pool.muster(&mut state, Some(self.hub.index), &mut chores);
+        }
+        drop(state);
+        member.pile.pop();
+        if let Some(chores) = chores {
+            chores.run(pool);
+        }
+        // Who waits for it has it, too: so nothing is dropped here but a count.
+        drop(job);
     }
 
     /// Waits until the pool has a place for this green thread again: in it, or, with `proxy`, in
@@ -106,15 +143,43 @@ impl Green {
         if let Some(bell) = &proxy {
             self.set_proxy(bell.clone());
         }
-        let has_place = member.pool.state.lock().backlog.take_place(self.clone());
-        match &proxy {
-            Some(bell) => self.end_proxy(bell, !has_place),
-            None if has_place => {}
-            None => self.sleep_until_called(),
-        }
-        // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
-        member.has_place.store(true, Ordering::Relaxed);
+        member.with_top(|post| {
+            let has_place = post.pool.state.lock().backlog.take_place(self.clone());
+            match &proxy {
+                Some(bell) => self.end_proxy(bell, !has_place),
+                None if has_place => {}
+                None => self.sleep_until_called(),
+            }
+            // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
+            post.has_place.store(true, Ordering::Relaxed);
+        });
     }
+}
+
+/// Has `job`, which somebody in the pool `here` waits for, go first in its own pool, if that is
+/// another one and green threads are short. Who waits is `runner`, or an OS thread.
+#[inline]
+fn hurry_elsewhere(here: &Pool, job: &JobRef, runner: Option<&Arc<Green>>) {
+    // ORDERING: Relaxed, a hint, as in `Green::lend`.
+    if job.pool() != here.id && here.runtime.quota.is_short() {
+        hurry_in_shortage(job, runner);
+    }
+}
+
+#[cold]
+fn hurry_in_shortage(job: &JobRef, runner: Option<&Arc<Green>>) {
+    let Some(pool) = Pool::by_id(job.pool()) else { return };
+    let mut state = pool.state.lock();
+    let mut chores = None;
+    if pool.hurry(&mut state, job, &mut chores) {
+        pool.bring_for(state, Some(job), runner, chores);
+    } else {
+        drop(state);
+        if let Some(chores) = chores {
+            chores.run(&pool);
+        }
+    }
+    pool.runtime.let_go(pool);
 }
 
 impl Offloaded {
@@ -123,7 +188,7 @@ impl Offloaded {
         let pool = &self.pool;
         let mut state = pool.state.lock();
         let mut chores = None;
-        if awaited.is_some_and(|job| pool.hurry(&mut state, &job, &mut chores)) {
+        if awaited.as_ref().is_some_and(|job| pool.hurry(&mut state, job, &mut chores)) {
             // If there can be no runner more, it is run by the next one that is done.
             pool.muster(&mut state, None, &mut chores);
         }
@@ -135,6 +200,9 @@ impl Offloaded {
         drop(state);
         if let Some(chores) = chores {
             chores.run(pool);
+        }
+        if let Some(job) = awaited {
+            hurry_elsewhere(pool, &job, None);
         }
         lends
     }
@@ -195,40 +263,30 @@ impl Pool {
         false
     }
 
-    /// Runs `job`, which the calling runner waits for, on top of what it runs: the last resort
-    /// when there are as many green threads as there may be, and all of them may be waiting.
-    fn run_inline(
+    /// Brings a runner for what waits to begin. If there is none to be had, `hurried`, which is to
+    /// go first, runs on top of what `runner`, which is to wait for it, runs, while there is room:
+    /// the last resort, for all green threads that there may be may be waiting.
+    fn bring_for(
         self: &Arc<Pool>,
         mut state: MutexGuard<'_, State>,
-        runner: &Arc<Green>,
-        member: &Member,
-        job: &JobRef,
+        hurried: Option<&JobRef>,
+        runner: Option<&Arc<Green>>,
+        mut chores: SomeChores,
     ) {
-        if !job.claim() {
-            return;
+        let near = runner.map(|green| green.hub.index);
+        match (self.try_muster(&mut state, near, &mut chores), hurried, runner) {
+            (Err(Starved), Some(job), Some(green))
+                if overflow::has_room_for_one_more(job.meta().stack_size) =>
+            {
+                green.run_inline(self, state, job, chores);
+                return;
+            }
+            (Err(Starved), ..) => Pool::have_return(&mut state, &mut chores),
+            (Ok(()), ..) => {}
         }
-        let number = state.roster.number();
-        state.roster.begin(number, job.clone());
-        state.roster.enter(number, runner.clone());
-        state.books.waiting -= 1;
-        state.books.begun += 1;
-        let for_room = state.for_room.call();
         drop(state);
-        if let Some(waiter) = for_room {
-            waiter.wake();
-        }
-        member.inline.lock().push(number);
-        let ran = job.run();
-        let mut state = self.state.lock();
-        let mut chores = None;
-        let job = self.settle(&mut state, number, ran, &mut chores);
-        state.roster.free(number);
-        drop(state);
-        member.inline.lock().retain(|inline| *inline != number);
         if let Some(chores) = chores {
             chores.run(self);
         }
-        // Who waits for it has it, too: so nothing is dropped here but a count.
-        drop(job);
     }
 }

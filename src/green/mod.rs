@@ -49,6 +49,8 @@ mod overflowed;
 pub(crate) mod panics;
 mod poller;
 mod pool;
+mod pools;
+mod post;
 mod quota;
 mod roster;
 mod runner;

@@ -372,7 +372,7 @@ pub(super) fn bury(hub: &Hub) {
             runtime.keep(service);
         }
         if let Some(member) = &green.member {
-            member.pool.bury(green, member);
+            green.bury(member);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::lane::Lane;
 use super::lobby::Lobby;
 use super::lock::{Mutex, MutexGuard};
 use super::offload::{Errand, errand};
+use super::post::{Pile, Post};
 use super::roster::Roster;
 use super::runner::Member;
 use super::thread::Green;
@@ -25,8 +26,6 @@ pub(crate) struct Pool {
     /// There is a limit: places must be lent and taken.
     pub(super) limited: bool,
     pub(super) state: Mutex<State>,
-    /// A runner that was needed could not be had, and none since. A hint, written under the lock.
-    pub(super) starved: AtomicBool,
     /// More than one job waits to begin. A hint, written under the lock.
     pub(super) has_choice: AtomicBool,
     /// The same for the lane.
@@ -43,6 +42,8 @@ pub(super) struct State {
     pub(super) offloaded: usize,
     pub(super) books: Books,
     pub(super) closed: bool,
+    /// A runner that was needed could not be had, and none since.
+    is_short: bool,
     /// It is listed with the runtime, to be looked at when there may be runners again.
     is_listed: bool,
     /// Who waits for the backlog to have room, and who for all jobs to end.
@@ -143,6 +144,17 @@ pub(super) fn wake_later(chores: &mut SomeChores, waiters: impl IntoIterator<Ite
     chores.get_or_insert_default().wake.extend(waiters);
 }
 
+/// Has these runners, which do nothing, end.
+fn dismiss(idle: Vec<Arc<Green>>) {
+    for runner in idle {
+        if let Some(member) = &runner.member {
+            // ORDERING: Relaxed, `call` orders it.
+            member.dismissed.store(true, Ordering::Relaxed);
+        }
+        runner.call();
+    }
+}
+
 impl Refused {
     /// Ends the job as one that came too late.
     pub(crate) fn shut_down(self) {
@@ -177,11 +189,11 @@ impl Pool {
                 offloaded: 0,
                 books: Books::default(),
                 closed: false,
+                is_short: false,
                 is_listed: false,
                 for_room: Lobby::new(),
                 for_idle: Lobby::new(),
             }),
-            starved: AtomicBool::new(false),
             has_choice: AtomicBool::new(false),
             lane_has_choice: AtomicBool::new(false),
         });
@@ -265,8 +277,10 @@ impl Pool {
 
     /// True inside a job of this pool.
     pub(crate) fn runs_caller(&self) -> bool {
-        let is_runner =
-            |green: &Green| green.member.as_ref().is_some_and(|member| member.pool.id == self.id);
+        let is_runner = |green: &Green| {
+            let member = green.member.as_ref();
+            member.is_some_and(|member| member.has_post(|post| post.pool.id == self.id))
+        };
         if let Some(green) = Green::current() {
             return is_runner(&green);
         }
@@ -328,17 +342,17 @@ impl Pool {
         overflow::probe();
         let mut state = self.state.lock();
         state.closed = true;
-        let idle = state.backlog.drain_idle();
+        let idle = state.backlog.drain_idle(0);
         let for_room = state.for_room.call_all();
         drop(state);
-        for runner in idle {
-            if let Some(member) = &runner.member {
-                // ORDERING: Relaxed, `call` orders it.
-                member.dismissed.store(true, Ordering::Relaxed);
-            }
-            runner.call();
-        }
+        dismiss(idle);
         for_room.into_iter().for_each(Waiter::wake);
+    }
+
+    /// There are too few green threads: those that do nothing here end, but for one.
+    pub(super) fn spare_idle(&self) {
+        let idle = self.state.lock().backlog.drain_idle(1);
+        dismiss(idle);
     }
 
     /// Refreshes the hints.
@@ -410,7 +424,10 @@ impl Pool {
                     chores.get_or_insert_default().spawn.push((crew, number));
                     return Ok(());
                 }
-                state.backlog.no_help(crew);
+                if let Some(runner) = state.backlog.no_help(crew) {
+                    call_later(chores, runner);
+                    return Ok(());
+                }
                 if self.starve(state) {
                     self.runtime.list_starved(self, is_waited_for);
                 }
@@ -423,8 +440,9 @@ impl Pool {
     /// A runner that was needed can't be had. Gives true if the pool is to be listed with the
     /// runtime.
     fn starve(&self, state: &mut State) -> bool {
-        // ORDERING: Relaxed, a hint for `lend`, which acts on it under the lock.
-        self.starved.store(true, Ordering::Relaxed);
+        if !std::mem::replace(&mut state.is_short, true) {
+            self.runtime.quota.begin_shortage();
+        }
         !std::mem::replace(&mut state.is_listed, true)
     }
 
@@ -441,10 +459,11 @@ impl Pool {
         let mut chores = None;
         state.is_listed = false;
         self.muster(&mut state, None, &mut chores);
-        // If it was refused again it is listed again. It stays starved all the while: whoever would
-        // wait for one of its jobs must not take it for helped.
-        // ORDERING: Relaxed, as in `starve`.
-        self.starved.store(state.is_listed, Ordering::Relaxed);
+        // If it was refused again it is listed again. It is short all the while: whoever would wait
+        // for one of its jobs must not take it for helped.
+        if !state.is_listed && std::mem::take(&mut state.is_short) {
+            self.runtime.quota.end_shortage();
+        }
         drop(state);
         if let Some(chores) = chores {
             chores.run(self);
@@ -456,22 +475,24 @@ impl Pool {
         let pool = self.clone();
         let spawned = self.runtime.spawn_reserved(move |hub, stack_bottom| {
             let member = Member {
-                pool,
-                number,
-                has_place: AtomicBool::new(false),
+                post: Post::new(pool, number, false),
+                pile: Pile::new(),
                 dismissed: AtomicBool::new(false),
-                inline: Mutex::new(Vec::new()),
             };
             Green::adopt(hub, Some(member), None, stack_bottom).run_jobs(None)
         });
         if let Err(error) = spawned {
             let mut state = self.state.lock();
             let mut chores = None;
-            state.backlog.no_help(crew);
             state.roster.free(number);
-            Pool::have_return(&mut state, &mut chores);
-            if self.starve(&mut state) {
-                self.runtime.list_without_memory(&self);
+            match state.backlog.no_help(crew) {
+                Some(runner) => call_later(&mut chores, runner),
+                None => {
+                    Pool::have_return(&mut state, &mut chores);
+                    if self.starve(&mut state) {
+                        self.runtime.list_without_memory(&self);
+                    }
+                }
             }
             drop(state);
             if let Some(chores) = chores {
@@ -505,29 +526,40 @@ impl Pool {
         state.roster.end(number)
     }
 
-    /// The stack of `runner` overflowed: nothing of it will run again.
-    pub(super) fn bury(self: &Arc<Pool>, runner: &Green, member: &Member) {
+    /// Nothing of who ran at this post will run again: its stack, of the worker `near`, overflowed.
+    /// Gives the job that it ran, if it did, which is to be resolved.
+    fn bury(self: &Arc<Pool>, post: &Post, near: usize) -> Option<JobRef> {
         let mut state = self.state.lock();
         let mut chores = None;
-        let mut dead = Vec::new();
-        for number in member.inline.lock().drain(..).chain([member.number]) {
-            if let Some(job) = state.roster.job(number) {
-                // Before the books say how it ended: what else might end it comes too late now.
-                // SAFETY: the job began in the runner that is being buried.
-                job.doom(&unsafe { Dead::new() });
-                let ran = job.abandoned().unwrap_or(Ran::Failed);
-                dead.extend(self.settle(&mut state, number, ran, &mut chores));
-            }
-            state.roster.free(number);
+        let mut dead = None;
+        if let Some(job) = post.job(&state) {
+            // Before the books say how it ended: what else might end it comes too late now.
+            // SAFETY: the job began on the stack that is being buried.
+            job.doom(&unsafe { Dead::new() });
+            let ran = job.abandoned().unwrap_or(Ran::Failed);
+            dead = self.settle(&mut state, post.number, ran, &mut chores);
         }
-        // ORDERING: Relaxed, it was the runner's own and the runner is no more.
-        if member.has_place.load(Ordering::Relaxed)
+        state.roster.free(post.number);
+        if post.lends()
             && let Some(returning) = state.backlog.give_place()
         {
             call_later(&mut chores, returning);
         }
-        self.muster(&mut state, Some(runner.hub.index), &mut chores);
+        self.muster(&mut state, Some(near), &mut chores);
         drop(state);
+        if let Some(chores) = chores {
+            chores.run(self);
+        }
+        dead
+    }
+}
+
+impl Green {
+    /// Its stack overflowed: ends all that it ran.
+    pub(super) fn bury(&self, member: &Member) {
+        let posts = member.pile.take();
+        let all = posts.iter().map(|post| &**post).chain([&member.post]);
+        let dead: Vec<_> = all.filter_map(|post| post.pool.bury(post, self.hub.index)).collect();
         // Waiters' callbacks and the logger are foreign code, which must not run in the hub.
         let resolve = |dead: Vec<JobRef>| {
             // First, for the logger may never come back.
@@ -544,10 +576,11 @@ impl Pool {
             }
         };
         if !dead.is_empty() {
-            self.runtime.serve_here(move || resolve(dead));
-        }
-        if let Some(chores) = chores {
-            chores.run(self);
+            // The posts, too, may own a pool that nobody else does.
+            member.post.pool.runtime.serve_here(move || {
+                resolve(dead);
+                drop(posts);
+            });
         }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Quota<P> {
     live: AtomicUsize,
     starved: Mutex<Starved<P>>,
     has_starved: AtomicBool,
+    /// How many are short of one.
+    short: AtomicUsize,
 }
 
 struct Starved<P> {
@@ -29,7 +31,24 @@ impl<P> Quota<P> {
             live: AtomicUsize::new(0),
             starved: Mutex::new(Starved { list: Vec::new(), is_looked_after: false }),
             has_starved: AtomicBool::new(false),
+            short: AtomicUsize::new(0),
         }
+    }
+
+    /// One is short of a green thread from now on, listed or not, until `end_shortage`.
+    pub(crate) fn begin_shortage(&self) {
+        // ORDERING: Relaxed, here and below: whoever looks must see its own shortages, and those of
+        // others that it has heard of otherwise.
+        self.short.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_shortage(&self) {
+        self.short.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed) > 0
     }
 
     fn limit(&self, is_waited_for: bool) -> usize {

@@ -11,8 +11,9 @@ pub(crate) struct Roster<J, R> {
     free: Vec<usize>,
 }
 
-/// A runner's: one of the jobs that it runs may have been ended. Set and cleared under the pool's
-/// lock, and set only for who has the job then: so it never reaches the next job.
+/// A runner's: one of the jobs that it runs may have been ended. Set under the lock of the pool of
+/// that job, and only for who has it then; cleared when the runner has settled the job that all
+/// others stood on: so it never reaches the next one.
 pub(crate) struct Hint(AtomicBool);
 
 pub(crate) trait Runner: Clone {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backlog::Next;
 use super::job::{End, Job, JobRef, Ran};
-use super::lock::Mutex;
-use super::pool::{Pool, call_later, wake_later};
+use super::pool::{call_later, wake_later};
+use super::post::{Pile, Post};
 use super::runtime::{Left, Runtime};
 use super::thread::Green;
 use super::{overflow, panics, watchdog};
@@ -17,27 +17,17 @@ const MOST_IDLE: usize = 1_000;
 
 /// A runner's place in its pool.
 pub(crate) struct Member {
-    pub(super) pool: Arc<Pool>,
-    pub(super) number: usize,
-    /// It has one of the pool's places. Touched by the runner itself, or after its end.
-    pub(super) has_place: AtomicBool,
+    pub(super) post: Post,
+    /// Those of the jobs that it runs on top of its own. See [`Green::run_inline`].
+    pub(super) pile: Pile,
     /// It was called to end, not to work.
     pub(super) dismissed: AtomicBool,
-    /// The numbers of jobs that it runs on top of its own. See [`Pool::run_inline`].
-    pub(super) inline: Mutex<Vec<usize>>,
 }
 
 impl Member {
     /// For whoever goes on in its place.
     fn inherit(&self) -> Member {
-        Member {
-            pool: self.pool.clone(),
-            number: self.number,
-            // ORDERING: Relaxed, only the two runners touch it, one after the other.
-            has_place: AtomicBool::new(self.has_place.load(Ordering::Relaxed)),
-            dismissed: AtomicBool::new(false),
-            inline: Mutex::new(Vec::new()),
-        }
+        Member { post: self.post.inherit(), pile: Pile::new(), dismissed: AtomicBool::new(false) }
     }
 }
 
@@ -54,12 +44,12 @@ impl Green {
     /// The life of a runner, which may begin with a job that it inherited.
     pub(super) fn run_jobs(self: Arc<Green>, first: Option<JobRef>) -> Left {
         let Some(member) = &self.member else { return Left::Nobody };
-        let pool = &member.pool;
+        let (post, pool) = (&member.post, &member.post.pool);
         let crew = self.hub.index;
         let is_oversized = self.stack_size > pool.runtime.stack_size();
         let mut standby = first.is_none();
         let mut ran = None;
-        pool.state.lock().roster.enter(member.number, self.clone());
+        pool.state.lock().roster.enter(post.number, self.clone());
         watchdog::note_work();
         if let Some(job) = first {
             let running: *const dyn Job = &*job;
@@ -75,11 +65,11 @@ impl Green {
             let mut done = None;
             let mut state = pool.state.lock();
             if let Some(ran) = ran.take() {
-                done = pool.settle(&mut state, member.number, ran, &mut chores);
+                done = pool.settle(&mut state, post.number, ran, &mut chores);
                 self.interrupted.clear();
                 // ORDERING: Relaxed, here and below: only this green thread touches it.
                 if pool.limited
-                    && member.has_place.swap(false, Ordering::Relaxed)
+                    && post.has_place.swap(false, Ordering::Relaxed)
                     && let Some(returning) = state.backlog.give_place()
                 {
                     call_later(&mut chores, returning);
@@ -89,7 +79,7 @@ impl Green {
             let next = match next {
                 Next::Run(job) => {
                     let running: *const dyn Job = &*job;
-                    state.roster.begin(member.number, job);
+                    state.roster.begin(post.number, job);
                     state.books.waiting -= 1;
                     state.books.begun += 1;
                     if !state.for_room.is_empty() {
@@ -113,7 +103,7 @@ impl Green {
                     // A large stack is not kept for what comes next: it may not need one.
                     let most = if state.closed || is_oversized { 0 } else { MOST_IDLE };
                     if state.backlog.no_rest(crew, most) {
-                        state.roster.free(member.number);
+                        state.roster.free(post.number);
                         Do::End
                     } else {
                         Do::Rest
@@ -130,7 +120,7 @@ impl Green {
             match next {
                 Do::Run(job) => {
                     if pool.limited {
-                        member.has_place.store(true, Ordering::Relaxed);
+                        post.has_place.store(true, Ordering::Relaxed);
                     }
                     // SAFETY: the pool holds the job in its roster until this runner settles it,
                     // which is the next thing it does, or until the runner, or the successor that
@@ -161,7 +151,7 @@ impl Green {
                     self.sleep_until_called();
                     // ORDERING: Relaxed, the call that ended the sleep orders it.
                     if member.dismissed.load(Ordering::Relaxed) {
-                        pool.state.lock().roster.free(member.number);
+                        pool.state.lock().roster.free(post.number);
                         return Left::Nobody;
                     }
                     standby = true;
@@ -176,9 +166,10 @@ impl Green {
     /// then the job is refused.
     #[cold]
     fn leave_to_successor(member: &Member, job: &dyn Job, size: usize) -> bool {
-        let first = member.pool.state.lock().roster.job(member.number).cloned();
+        let pool = &member.post.pool;
+        let first = member.post.job(&pool.state.lock());
         let heir = member.inherit();
-        let spawned = member.pool.runtime.spawn_successor(size, move |hub, stack| {
+        let spawned = pool.runtime.spawn_successor(size, move |hub, stack| {
             Green::adopt(hub, Some(heir), None, stack).run_jobs(first)
         });
         let Err(why) = spawned else { return true };

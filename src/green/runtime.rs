@@ -55,7 +55,7 @@ pub(crate) struct Runtime {
     /// How many green threads there may be, and the pools that could not have one. They are kept
     /// alive by it: what waits in them still runs, though they may have neither a runner nor a huey,
     /// and the hub, which looks at them, must not be who drops it.
-    quota: Quota<Arc<Pool>>,
+    pub(super) quota: Quota<Arc<Pool>>,
 }
 
 /// Settings for the runtime, which is one for the whole process. See [`runtime`].
@@ -324,6 +324,7 @@ impl Runtime {
     /// ended, or if one ended just now.
     pub(super) fn list_starved(&'static self, pool: &Arc<Pool>, is_waited_for: bool) {
         self.relieve(self.quota.list(pool.clone(), is_waited_for));
+        self.spare_idle();
     }
 
     /// As `list_starved`, if it was memory that was missing: then it is looked at again after a
@@ -334,6 +335,20 @@ impl Runtime {
         {
             hub.run_after(TRY_AGAIN, || self.relieve(self.quota.look_after()));
         }
+        self.spare_idle();
+    }
+
+    /// Has green threads end that do nothing in one pool, for another one needs some.
+    fn spare_idle(&'static self) {
+        // Not here: the caller holds the lock of a pool.
+        if let Some(hub) = self.hubs.first() {
+            hub.run_later(move || {
+                for pool in Pool::all() {
+                    pool.spare_idle();
+                    self.let_go(pool);
+                }
+            });
+        }
     }
 
     #[inline]
@@ -343,13 +358,17 @@ impl Runtime {
             if let Some(hub) = self.hubs.first() {
                 hub.run_later(move || {
                     pool.relieve();
-                    // Nobody else has it, and it has nothing to run; but what was ended may lie in
-                    // it still.
-                    if let Some(pool) = Arc::into_inner(pool) {
-                        self.serve_here(move || drop(pool));
-                    }
+                    self.let_go(pool);
                 });
             }
+        }
+    }
+
+    /// Drops what may be the last owner of a pool: it has nothing to run, but what was ended may lie
+    /// in it still, and have a foreign destructor.
+    pub(super) fn let_go(&'static self, pool: Arc<Pool>) {
+        if let Some(pool) = Arc::into_inner(pool) {
+            self.serve_here(move || drop(pool));
         }
     }
 

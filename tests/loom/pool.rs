@@ -122,7 +122,7 @@ impl Pool {
                     this.quota.store(quota - 1, Ordering::Relaxed);
                     return true;
                 }
-                backlog.no_help(crew);
+                assert!(backlog.no_help(crew).is_none(), "there is one worker");
                 call.extend(std::iter::from_fn(|| backlog.return_instead()));
             }
         }
@@ -210,7 +210,7 @@ impl Pool {
         let idle = {
             let mut state = self.state.lock().unwrap();
             state.1 = true;
-            state.0.drain_idle()
+            state.0.drain_idle(0)
         };
         for runner in idle {
             runner.dismissed.store(true, Ordering::Relaxed);

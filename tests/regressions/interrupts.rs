@@ -7,6 +7,7 @@ use std::time::Duration;
 use minihuey::{MiniHuey, Task, TaskError, green};
 
 use crate::child;
+use crate::support::{address_here, is_on_stack_of};
 
 /// More than a process can have green threads with the usual limit of its memory maps: from some
 /// level on each runs on the stack of the one that waits for it.
@@ -19,17 +20,6 @@ static NEWS: OnceLock<Mutex<Sender<String>>> = OnceLock::new();
 
 fn tell(news: &str) {
     NEWS.get().unwrap().lock().unwrap().send(news.to_owned()).unwrap();
-}
-
-/// The caller runs on the same stack as the one who gave this address.
-fn is_on_stack_of(address: usize) -> bool {
-    address_here().abs_diff(address) < 400 * 1024
-}
-
-#[inline(never)]
-fn address_here() -> usize {
-    let here = 0u8;
-    &raw const here as usize
 }
 
 fn deeper(level: u32, caller: usize, last: &dyn Fn()) {

@@ -14,6 +14,7 @@ mod memory;
 mod overflow;
 mod patched;
 mod scheduler;
+mod shortage;
 mod starvation;
 mod support;
 mod workers;

@@ -9,7 +9,7 @@ use minihuey::sync::channel;
 use minihuey::{MiniHuey, WhenFull, green, offload};
 
 use crate::child;
-use crate::support::{LIMIT, moment, until};
+use crate::support::{LIMIT, moment, until, until_no_more_begin};
 
 /// A task that runs until the gate is open.
 fn gated(huey: &MiniHuey, poll: Duration) -> (Arc<AtomicBool>, minihuey::Task<(), ()>) {
@@ -57,17 +57,6 @@ fn a_huey_gets_green_threads_when_others_let_go_of_theirs() {
             held.get().unwrap();
         }
     });
-}
-
-/// For so long that all that could begin by now has.
-fn until_no_more_begin(huey: &MiniHuey) {
-    let (mut running, mut looks) = (0, 0);
-    while looks < 6 {
-        let now = huey.stats().running;
-        looks = if now == running { looks + 1 } else { 0 };
-        running = now;
-        thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// Its place is free, for what it was lent for can't begin, neither in a green thread, of which

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use minihuey::MiniHuey;
 
 /// How long to wait for what must come.
 pub const LIMIT: Duration = Duration::from_secs(40);
@@ -48,4 +49,26 @@ pub fn utc(text: &str) -> DateTime<Utc> {
 pub fn endless(n: u64) -> u64 {
     let frame = std::hint::black_box([n; 64]);
     if n == u64::MAX { 0 } else { endless(n + 1) + frame[3] }
+}
+
+/// The caller runs on the same stack as the one who gave this address.
+pub fn is_on_stack_of(address: usize) -> bool {
+    address_here().abs_diff(address) < 400 * 1024
+}
+
+#[inline(never)]
+pub fn address_here() -> usize {
+    let here = 0u8;
+    &raw const here as usize
+}
+
+/// For so long that all that could begin by now has.
+pub fn until_no_more_begin(huey: &MiniHuey) {
+    let (mut running, mut looks) = (0, 0);
+    while looks < 6 {
+        let now = huey.stats().running;
+        looks = if now == running { looks + 1 } else { 0 };
+        running = now;
+        thread::sleep(Duration::from_millis(200));
+    }
 }
