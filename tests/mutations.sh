@@ -288,6 +288,19 @@ mutate "backlog: no runner calls who returns" src/green/backlog.rs \
     's/if let Some\(runner\) = self.returning.pop_front\(\) \{/if let Some(runner) = None {/' loom $returns
 mutate "backlog: nobody returns in place of who can not begin" src/green/backlog.rs \
     's/(fn return_instead.*?self.places_taken >= self.limit)/$1 || true/s' loom $returns
+shortage=shortage::
+mutate "shortage: who is waited for in another huey has no precedence" src/green/lending.rs \
+    's/if job.pool\(\) != here.id &&/if false \&\& job.pool() != here.id \&\&/' regressions ${shortage}a_task
+mutate "shortage: the place of what ran on top is lost" src/green/lending.rs \
+    's/(roster.free\(number\);\s+)if post.lends\(\)/$1if false/' regressions ${shortage}a_task
+mutate "shortage: who ran on top is not buried" src/green/pool.rs \
+    's/posts.iter\(\).map\(/posts.iter().take(0).map(/' regressions ${shortage}a_task
+mutate "shortage: a shutdown does not find who runs on top" src/green/post.rs \
+    's/self.posts.lock\(\).last\(\).cloned\(\)/None/' regressions ${shortage}what_a
+mutate "shortage: who does nothing stays" src/green/runtime.rs \
+    's/pool.spare_idle\(\);/let _ = &pool;/' regressions ${shortage}green_threads
+mutate "shortage: another worker has nobody" src/green/backlog.rs \
+    's/!crew.standby && !crew.idle.is_empty\(\)/!crew.standby \&\& false/' regressions ${shortage}with_two
 mutate "lane: a place beyond the limit" src/green/lane.rs \
     's/if self.places_taken < self.limit && self.returning.is_empty\(\)/if self.returning.is_empty()/' \
     loom offloaded_work_that_waits

@@ -16,6 +16,19 @@ fn settings_hold_if_they_come_first_and_are_an_error_if_they_come_too_late_or_ar
         assert_eq!(error.to_string(), expected);
     }
 
+    let room = |wrong: usize| runtime().green_threads(wrong).start().unwrap_err().to_string();
+    let expected = "green_threads: 63 were asked for; expected 64 to ";
+    assert!(room(63).starts_with(expected), "{}", room(63));
+    let most = room(63).strip_prefix(expected).unwrap().split_once(',').unwrap().0.to_owned();
+    let too_many = most.parse::<usize>().unwrap() + 1;
+    assert_eq!(
+        room(too_many),
+        format!(
+            "green_threads: {too_many} were asked for; expected 64 to {most}, for which the system's \
+             vm.max_map_count has room"
+        )
+    );
+
     runtime().workers(2).stack_size(4 << 20).start().unwrap();
 
     // One megabyte fits on a stack of four, also where a debug build copies it.

@@ -45,6 +45,10 @@ enum Part {
         /// Threads that run the tasks.
         #[arg(long, default_value_t = 1)]
         workers: usize,
+        /// How many green threads there may be; as many as there is room for if it is not given.
+        /// With few, tasks run on top of those that wait for them.
+        #[arg(long)]
+        green_threads: Option<usize>,
         /// How many seconds anybody may wait, or a task be on its way, before that counts as a lost
         /// wake-up and fails the run.
         #[arg(long, default_value_t = 60.0)]
@@ -67,7 +71,7 @@ enum Part {
 
 fn main() {
     match Arguments::parse().part {
-        Part::Chaos { minutes, seconds, seed, workers, bound } => {
+        Part::Chaos { minutes, seconds, seed, workers, green_threads, bound } => {
             be_quiet();
             be_allowed_descriptors();
             let time = match (minutes, seconds) {
@@ -78,7 +82,7 @@ fn main() {
             };
             let seed = seed.unwrap_or_else(new_seed);
             let bound = Duration::from_secs_f64(bound);
-            chaos::run(chaos::Chaos { time, seed, workers, bound });
+            chaos::run(chaos::Chaos { time, seed, workers, green_threads, bound });
         }
         Part::Leaks { tasks } => {
             be_quiet();
@@ -97,17 +101,20 @@ fn main() {
             be_allowed_descriptors();
             stacks::run();
         }
-        Part::Short => all("40", "1000000"),
-        Part::Long => all("900", "10000000"),
+        Part::Short => all("20", "1000000"),
+        Part::Long => all("450", "10000000"),
     }
 }
 
 /// Each part has a process, and with it a runtime, of its own.
 fn all(seconds: &str, tasks: &str) {
-    for workers in ["1", "2"] {
-        // Known here, too: a crash leaves nobody else to tell it.
-        let seed = new_seed().to_string();
-        part(&["chaos", "--seconds", seconds, "--workers", workers, "--seed", &seed]);
+    for shortage in [&[][..], &["--green-threads", "64"]] {
+        for workers in ["1", "2"] {
+            // Known here, too: a crash leaves nobody else to tell it.
+            let seed = new_seed().to_string();
+            let how = ["chaos", "--seconds", seconds, "--workers", workers, "--seed", &seed];
+            part(&[&how[..], shortage].concat());
+        }
     }
     part(&["leaks", "--tasks", tasks]);
     part(&["limits"]);

@@ -33,6 +33,13 @@ fn chaos_on_two_workers_leaves_the_books_balanced() {
 }
 
 #[test]
+fn chaos_with_few_green_threads_leaves_the_books_balanced() {
+    for workers in ["1", "2"] {
+        soak("few", &["chaos", "--seconds", "3", "--workers", workers, "--green-threads", "64"]);
+    }
+}
+
+#[test]
 fn after_many_tasks_nothing_is_kept() {
     soak("leaks", &["leaks", "--tasks", "300000"]);
 }

@@ -31,6 +31,10 @@ const DEFAULT_THREADS: usize = 128;
 
 /// As many as one can sensibly want: each takes a stack and a process number.
 const MOST_THREADS: usize = 10_000;
+
+/// With fewer, what the library itself and each huey keep for themselves would be felt.
+const LEAST_GREEN_THREADS: usize = 64;
+
 /// A task that holds its worker for longer than this is worth a warning.
 const HOLD_THRESHOLD: Duration = Duration::from_millis(100);
 
@@ -64,6 +68,7 @@ pub(crate) struct Runtime {
 pub struct RuntimeBuilder {
     workers: usize,
     stack_size: usize,
+    green_threads: Option<usize>,
     offload_threads: usize,
     hold_threshold: Option<Duration>,
 }
@@ -80,6 +85,7 @@ pub fn runtime() -> RuntimeBuilder {
     RuntimeBuilder {
         workers: 1,
         stack_size: DEFAULT_STACK,
+        green_threads: None,
         offload_threads: DEFAULT_THREADS,
         hold_threshold: Some(HOLD_THRESHOLD),
     }
@@ -115,6 +121,18 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How many green threads there may be at a moment, and so how many tasks can be under way; 64
+    /// or more. Unless set, as many as the system has room for, by its `vm.max_map_count`: some
+    /// 55,000 by default, half as many before Linux 6.13.
+    ///
+    /// Each takes as much memory as it has touched of its stack, 5 KB at least. What can't begin
+    /// waits. A quarter of them are kept for tasks that other tasks wait for; when those are used
+    /// up, too, such a task runs on the stack of the one that waits for it, while there is room.
+    pub fn green_threads(mut self, most: usize) -> RuntimeBuilder {
+        self.green_threads = Some(most);
+        self
+    }
+
     /// How many OS threads at a moment run what is offloaded; 128 unless set, 1 to 10,000.
     ///
     /// They are made when they are needed, end when they were idle for 10 s, and are called
@@ -143,8 +161,8 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// [`Error::Misconfigured`] for no workers, no threads to offload to, a stack under 64 KiB or
-    /// over 1 GiB, or a `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or
-    /// can't be started.
+    /// over 1 GiB, fewer than 64 green threads or more than there is room for, or a
+    /// `hold_threshold` under 1 ms; [`Error::Runtime`] if it runs already, or can't be started.
     pub fn start(self) -> Result<(), Error> {
         if self.workers == 0 || self.workers > 1024 {
             return Err(Error::Misconfigured(format!(
@@ -153,6 +171,15 @@ impl RuntimeBuilder {
             )));
         }
         check_stack_size(self.stack_size).map_err(Error::Misconfigured)?;
+        if let Some(most) = self.green_threads {
+            let room = room_for_green_threads();
+            if !(LEAST_GREEN_THREADS..=room).contains(&most) {
+                return Err(Error::Misconfigured(format!(
+                    "green_threads: {most} were asked for; expected {LEAST_GREEN_THREADS} to {room}, \
+                     for which the system's vm.max_map_count has room"
+                )));
+            }
+        }
         if !(1..=MOST_THREADS).contains(&self.offload_threads) {
             return Err(Error::Misconfigured(format!(
                 "offload_threads: {} were asked for; expected 1 to {MOST_THREADS}",
@@ -289,7 +316,7 @@ impl Runtime {
         }
         // SAFETY: it fits any stack, and reads thread-locals only on the thread it means.
         unsafe { may::coroutine::spawn(hub::mark_mays_timer) };
-        let most = most_green_threads();
+        let most = settings.green_threads.unwrap_or_else(room_for_green_threads);
         overflow::make_registry(most);
         Ok(Runtime {
             hubs,
@@ -550,12 +577,12 @@ pub(crate) fn runtime_of(_hub: &Hub) -> &'static Runtime {
 
 /// Each takes one or two memory mappings, of which the kernel allows a process a certain number;
 /// some are left to the program.
-fn most_green_threads() -> usize {
+fn room_for_green_threads() -> usize {
     let mappings = std::fs::read_to_string("/proc/sys/vm/max_map_count")
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(65_530_usize);
-    (mappings / 20 * 17 / guard::mappings_of_one()).max(64)
+    (mappings / 20 * 17 / guard::mappings_of_one()).max(LEAST_GREEN_THREADS)
 }
 
 pub(crate) fn page_size() -> usize {

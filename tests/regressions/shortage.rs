@@ -1,7 +1,9 @@
 //! As many green threads as there may be: what runs on another one's stack, and who makes room.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use minihuey::sync::channel::{self, Sender};
@@ -10,14 +12,17 @@ use minihuey::{Error, MiniHuey, Stage, Task, TaskError, TaskResult};
 use crate::child;
 use crate::support::{LIMIT, address_here, endless, is_on_stack_of, until, until_no_more_begin};
 
-/// More than there can be green threads with the usual limit of a process's memory maps.
-const ASKS: usize = 50_000;
+/// A quarter of them is kept for who is waited for.
+const GREEN_THREADS: usize = 400;
 
-/// More than there can be of those that are kept for who is waited for.
-const PLACES: usize = 15_000;
+/// More than there can be green threads.
+const ASKS: usize = 500;
+
+/// More than are kept for who is waited for.
+const PLACES: usize = 200;
 
 /// Of so many answers one overflows the stack.
-const OVERFLOWS: usize = 100;
+const OVERFLOWS: usize = 10;
 
 /// Asks and answers, each in a huey of its own. Each answer waits for `go`, and then for a task of
 /// the huey that asks, which stands behind asks that can't begin.
@@ -32,6 +37,7 @@ struct Hueys {
 impl Hueys {
     /// With as many answers as may have begun.
     fn full() -> Hueys {
+        minihuey::runtime().green_threads(GREEN_THREADS).start().unwrap();
         // Both have places to lend, but never too few.
         let asking = MiniHuey::builder("asking").pool_size(2 * ASKS).build();
         let answering = MiniHuey::builder("answering").pool_size(PLACES).build();
@@ -64,7 +70,6 @@ impl Hueys {
         drop(ask);
         let on_top = on_top.load(Ordering::SeqCst);
         assert!(on_top > OVERFLOWS, "there are more green threads than expected");
-        println!("{on_top} of {PLACES} answers run on the stack of who asks");
         Hueys { asking, answering, asks, go }
     }
 }
@@ -137,12 +142,13 @@ fn gated(name: &str) -> (MiniHuey, Task<(), ()>, Sender<()>) {
 #[test]
 fn green_threads_that_do_nothing_in_one_huey_make_room_for_anothers() {
     const NAME: &str = "shortage::green_threads_that_do_nothing_in_one_huey_make_room_for_anothers";
-    // Of as many a huey keeps the green threads.
-    const AT_ONCE: usize = 1_000;
+    // A huey keeps those of more when they have ended.
+    const AT_ONCE: usize = GREEN_THREADS / 2;
 
     child::run(NAME, || {
+        minihuey::runtime().green_threads(GREEN_THREADS).start().unwrap();
         let mut hueys = Vec::new();
-        for number in 0..ASKS / AT_ONCE {
+        for number in 0..4 {
             let (huey, task, gate) = gated(&format!("number {number}"));
             let results: Vec<_> = (0..AT_ONCE).map(|_| task.call(())).collect();
             until("all of them run", || huey.stats().running == AT_ONCE);
@@ -153,23 +159,37 @@ fn green_threads_that_do_nothing_in_one_huey_make_room_for_anothers() {
     });
 }
 
-/// Whom a worker has nobody for, another one may have somebody who does nothing.
+/// For what one worker has nobody, another one may have somebody who does nothing.
 #[test]
 fn with_two_workers_who_does_nothing_on_one_is_called_though_the_other_one_is_asked() {
     const NAME: &str = "shortage::\
         with_two_workers_who_does_nothing_on_one_is_called_though_the_other_one_is_asked";
 
     child::run(NAME, || {
-        minihuey::runtime().workers(2).start().unwrap();
-        let (greedy, greedy_task, gate) = gated("greedy");
-        let results: Vec<_> = (0..ASKS).map(|_| greedy_task.call(())).collect();
-        until_no_more_begin(&greedy);
-        // It has one green thread, on one worker. They are asked in turn.
+        minihuey::runtime().workers(2).green_threads(GREEN_THREADS).start().unwrap();
         let modest = MiniHuey::new("modest").task("modest", || ());
-        for _ in 0..4 {
-            modest.call(()).get_timeout(LIMIT).unwrap();
+        let greedy = MiniHuey::new("greedy");
+        let (ask, asks) = channel::unbounded::<()>();
+        let (tell, told) = channel::unbounded();
+        let called = modest.clone();
+        let calls = greedy.task("calls", move || {
+            if asks.recv().is_ok() {
+                tell.send((thread::current().id(), called.call(()))).unwrap();
+            }
+        });
+        let results: Vec<_> = (0..ASKS).map(|_| calls.call(())).collect();
+        until_no_more_begin(&greedy);
+        // It has one green thread, on one worker, and is called from both.
+        modest.call(()).get_timeout(LIMIT).unwrap();
+        let mut workers = HashSet::new();
+        for _ in 0..GREEN_THREADS / 2 {
+            ask.send(()).unwrap();
+            let (worker, mut result) = told.recv_timeout(LIMIT).unwrap();
+            result.get_timeout(LIMIT).unwrap();
+            workers.insert(worker);
         }
-        drop(gate);
+        assert_eq!(workers.len(), 2);
+        drop(ask);
         results.into_iter().for_each(|result| result.get().unwrap());
     });
 }

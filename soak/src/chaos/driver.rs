@@ -223,5 +223,5 @@ impl Driver {
 
 /// Not a method, so that the rest of the driver stays free.
 fn caller(place: &Place) -> Caller<'_> {
-    Caller { place, number: 0 }
+    Caller { place, number: 0, address: 0 }
 }

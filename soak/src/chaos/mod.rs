@@ -24,6 +24,8 @@ pub struct Chaos {
     pub time: Duration,
     pub seed: u64,
     pub workers: usize,
+    /// As many as there is room for, if that is None.
+    pub green_threads: Option<usize>,
     /// Who waits for longer than this was not woken.
     pub bound: Duration,
 }
@@ -31,19 +33,26 @@ pub struct Chaos {
 /// The command that runs the same again.
 impl Display for Chaos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Chaos { time, seed, workers, bound } = self;
+        let Chaos { time, seed, workers, green_threads, bound } = self;
         let (time, bound) = (time.as_secs_f64(), bound.as_secs_f64());
         f.write_str("cargo run --release -p minihuey-soak -- chaos")?;
-        write!(f, " --seed {seed} --workers {workers} --seconds {time} --bound {bound}")
+        write!(f, " --seed {seed} --workers {workers} --seconds {time} --bound {bound}")?;
+        green_threads.map_or(Ok(()), |most| write!(f, " --green-threads {most}"))
     }
 }
 
 pub fn run(chaos: Chaos) {
-    let Chaos { time, seed, workers, bound } = chaos;
+    let Chaos { time, seed, workers, green_threads, bound } = chaos;
     println!("chaos on {workers} worker(s) for {time:?} with seed {seed}; again:\n  {chaos}");
     // With a stack as in release: tasks do nothing deep but overflow it.
-    let runtime = minihuey::runtime().workers(workers).stack_size(256 * 1024);
-    runtime.start().expect("nothing was started before");
+    let mut runtime = minihuey::runtime().workers(workers).stack_size(256 * 1024);
+    if let Some(most) = green_threads {
+        runtime = runtime.green_threads(most);
+    }
+    if let Err(error) = runtime.start() {
+        eprintln!("{error}");
+        exit(2);
+    }
     minihuey::monkey::patch_all().expect("it is linked into the program");
     world::make(echo::start().expect("there is a port"));
 

@@ -28,10 +28,22 @@ pub struct Errand(UnixStream);
 /// Bytes that are sent there and back; more than a socket's buffer takes is not needed.
 const MOST_BYTES: u64 = 4096;
 
+/// Bytes between two on one stack, of whom one called the other; between two stacks there are more.
+const NEAR: usize = 128 * 1024;
+
+#[inline(never)]
+fn address_here() -> usize {
+    let here = 0_u8;
+    black_box(&raw const here) as usize
+}
+
 pub fn run(kind: Kind, order: Order) -> Result<Value, Value> {
-    let Order { ticket, seed, depth, home, errand } = order;
-    // On an OS thread that would end the process; as a part of its caller, its caller.
-    let may_overflow = kind != Kind::Offloaded && !ticket.0.tally.is_immediate;
+    let Order { ticket, seed, depth, home, called_at, errand } = order;
+    // On an OS thread that would end the process; as a part of its caller, or on top of it, because
+    // green threads are short, its caller.
+    let may_overflow = kind != Kind::Offloaded
+        && !ticket.0.tally.is_immediate
+        && address_here().abs_diff(called_at) > NEAR;
     let body = Body::begin(&ticket.0);
     let mut random = Random::new(seed);
     if let Some(Errand(stream)) = errand {
@@ -109,7 +121,7 @@ struct Me<'a> {
 
 impl Me<'_> {
     fn caller(&self) -> Caller<'_> {
-        Caller { place: &self.body.0.place, number: self.body.0.number }
+        Caller { place: &self.body.0.place, number: self.body.0.number, address: address_here() }
     }
 
     /// Calls a task of its own huey or of another one.

@@ -24,6 +24,8 @@ pub struct Order {
     pub depth: u32,
     /// The huey that it belongs to.
     pub home: Weak<Family>,
+    /// As that of who calls.
+    pub called_at: usize,
     pub errand: Option<node::Errand>,
 }
 
@@ -82,6 +84,7 @@ impl Family {
             seed: plan.seed,
             depth: plan.depth,
             home: Arc::downgrade(self),
+            called_at: caller.address,
             errand: plan.errand,
         };
         let unwinds = Unwinds(&entry);
@@ -113,6 +116,8 @@ pub struct Caller<'a> {
     pub place: &'a Place,
     /// Of its entry; 0 for a driver.
     pub number: u64,
+    /// Where on its stack it is; 0 for a driver.
+    pub address: usize,
 }
 
 pub struct Plan {
