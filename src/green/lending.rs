@@ -98,7 +98,7 @@ impl Green {
         mut chores: SomeChores,
     ) {
         let Some(member) = &self.member else { return };
-        // It is not: whoever hurried it looked, under this lock.
+        // Nobody has: whoever hurried it looked, under this very lock.
         job.claim();
         let number = state.roster.number();
         state.roster.begin(number, job.clone());

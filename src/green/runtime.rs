@@ -392,10 +392,12 @@ impl Runtime {
     }
 
     /// Drops what may be the last owner of a pool: it has nothing to run, but what was ended may lie
-    /// in it still, and have a foreign destructor.
+    /// in it still, and have a foreign destructor. From any thread.
     pub(super) fn let_go(&'static self, pool: Arc<Pool>) {
-        if let Some(pool) = Arc::into_inner(pool) {
-            self.serve_here(move || drop(pool));
+        if let Some(pool) = Arc::into_inner(pool)
+            && let Some(hub) = self.hubs.first()
+        {
+            hub.run_later(move || self.serve_here(move || drop(pool)));
         }
     }
 
