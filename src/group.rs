@@ -1,12 +1,12 @@
 //! The results of several calls, as one.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::arrivals::Arrivals;
 use crate::error::TaskError;
 use crate::green::Mutex;
 use crate::green::{self, Green, Waited, Waiter};
@@ -91,10 +91,15 @@ impl<T: Send + 'static> Group<T> {
 
     /// The members' values as they come: each with its place in the group. The iterator waits.
     pub fn as_completed(self) -> AsCompleted<T> {
-        let arrivals = Arc::new(Mutex::new(Arrivals { ended: VecDeque::new(), waiter: None }));
+        let arrivals = Arc::new(Mutex::new(Arrivals::<Waiter>::new()));
         let members = self.members.into_iter().enumerate().map(|(index, mut member)| {
             let its_arrivals = arrivals.clone();
-            let arrive = move || Arrivals::arrive(&its_arrivals, index);
+            let arrive = move || {
+                let waiter = its_arrivals.lock().arrive(index);
+                if let Some(waiter) = waiter {
+                    waiter.wake();
+                }
+            };
             member.receiver().notify_or_run(arrive);
             Some(member)
         });
@@ -134,24 +139,6 @@ impl<T: Send + 'static> fmt::Debug for Group<T> {
     }
 }
 
-/// Who has ended, in that order, and who wants to know.
-struct Arrivals {
-    ended: VecDeque<usize>,
-    waiter: Option<Waiter>,
-}
-
-impl Arrivals {
-    fn arrive(arrivals: &Mutex<Arrivals>, index: usize) {
-        let mut arrivals = arrivals.lock();
-        arrivals.ended.push_back(index);
-        let waiter = arrivals.waiter.take();
-        drop(arrivals);
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
-    }
-}
-
 /// The place of a member in its group, and what became of it.
 pub type Completed<T> = (usize, Result<T, TaskError>);
 
@@ -159,7 +146,7 @@ pub type Completed<T> = (usize, Result<T, TaskError>);
 pub struct AsCompleted<T> {
     /// None once it was given.
     members: Vec<Option<TaskResult<T>>>,
-    arrivals: Arc<Mutex<Arrivals>>,
+    arrivals: Arc<Mutex<Arrivals<Waiter>>>,
 }
 
 impl<T: Send + 'static> AsCompleted<T> {
@@ -177,14 +164,12 @@ impl<T: Send + 'static> AsCompleted<T> {
             return Ok(None);
         };
         let awaited = awaited.receiver().as_job();
-        let mut first = self.arrivals.lock().ended.pop_front();
+        let mut first = self.arrivals.lock().take();
         if first.is_none() {
             let me = Green::current();
             let place = green::lend(me.as_ref(), || awaited);
             let waited = green::block_or_interrupted(me.as_deref(), deadline, || {
-                let mut arrivals = self.arrivals.lock();
-                first = arrivals.ended.pop_front();
-                arrivals.waiter = if first.is_none() { Some(Waiter::current()) } else { None };
+                first = self.arrivals.lock().next(Waiter::current);
                 first.is_some()
             });
             if let Some(place) = place {

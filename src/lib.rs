@@ -166,17 +166,18 @@
 //!     closure       tasks made of closures
 //!  3  engine        takes calls: to the pool now, or to the timetable for later
 //!     scheduler     the loop, a green thread, that hands over what is due; which one is in loops
-//!     periodic      a periodic task: when it fires, and beside, after or instead of its last run
+//!     periodic      a periodic task: when it fires, and beside, after or instead of its last run;
+//!                   those that follow each other are in runs
 //!     task          one call of a task: its slot, what becomes of it
 //!     spawn         green threads that are no tasks; shown as green::spawn
-//!  2  result group  what a call gives              timetable  what is scheduled for when; pure
+//!  2  result group  what a call gives; arrivals    timetable  what is scheduled for when; pure
 //!     monkey/       libc's blocking calls, by family, that wait as green threads do
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
 //!                   blocking · guard · overflow · active · overflowed · panics · lock, on word and
 //!                   futex, and what they run: job · shared · arena · backlog · roster · pool ·
 //!                   runner · lending · visit · lobby · wait_list · interrupt · bequest ·
-//!                   poller · watches;
+//!                   poller · watches · post · pools;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · crew · lane · lane_run · watchdog ·
@@ -194,6 +195,7 @@
     allow(dead_code, unused_imports)
 )]
 
+mod arrivals;
 mod clock;
 mod closure;
 pub mod crontab;
@@ -214,6 +216,7 @@ pub mod monkey;
 mod periodic;
 mod primitives;
 mod result;
+mod runs;
 mod scheduler;
 #[allow(unsafe_code, reason = "a value that is handed over by one atomic byte")]
 mod slot;

@@ -1,7 +1,6 @@
 //! A periodic task: when it fires, and what happens when its last run has not ended by then.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Local, TimeDelta, Utc};
 
@@ -9,6 +8,7 @@ use crate::crontab::Crontab;
 use crate::error::{Failure, TaskError};
 use crate::green::Mutex;
 use crate::green::{JobRef, TaskMeta, panics};
+use crate::runs::Runs;
 use crate::task;
 
 /// When a periodic task runs: a [`Crontab`], or a predicate that is asked every minute.
@@ -103,19 +103,7 @@ struct Course {
     next: Option<DateTime<Utc>>,
     /// How often `since` was set: a look that began before says nothing about what comes next.
     starts: u64,
-    /// Whether the run that began last has ended.
-    last_run: Option<Arc<AtomicBool>>,
-    /// Runs that wait for it to end.
-    owed: u64,
-}
-
-impl Course {
-    /// The run that began last has not ended.
-    fn is_running(&self) -> bool {
-        // ORDERING: Acquire, pairs with the Release in `Row::run`: who sees that it ended sees what
-        // it did.
-        self.last_run.as_ref().is_some_and(|ended| !ended.load(Ordering::Acquire))
-    }
+    runs: Runs,
 }
 
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
@@ -253,11 +241,11 @@ impl Row {
     /// that others are queued behind has ended.
     pub(crate) fn fire(&self, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
         let mut course = self.course.lock();
-        let runs = course.is_running();
+        let runs = course.runs.is_running();
         match self.period.overlap {
             Overlap::Skip if runs => Fired::Skipped,
             Overlap::Queue if runs => {
-                course.owed += 1;
+                course.runs.owe();
                 Fired::Queued
             }
             _ => self.run(&mut course, pool, ended),
@@ -271,25 +259,16 @@ impl Row {
         ended: impl FnOnce() + Send + 'static,
     ) -> Option<Fired> {
         let mut course = self.course.lock();
-        if course.is_running() || course.owed == 0 {
-            return None;
-        }
-        course.owed -= 1;
-        Some(self.run(&mut course, pool, ended))
+        course.runs.take_owed().then(|| self.run(&mut course, pool, ended))
     }
 
     fn run(&self, course: &mut Course, pool: u32, ended: impl FnOnce() + Send + 'static) -> Fired {
         let body = self.body.clone();
         let (job, run) = task::call(self.meta, pool, move || body());
         if self.period.overlap != Overlap::Beside {
-            let has_ended = Arc::new(AtomicBool::new(false));
-            course.last_run = Some(has_ended.clone());
+            let ends = course.runs.begin();
             // Its error goes here: its destructor is foreign code, and not for the scheduler.
-            run.on_ready(move |_value: Result<(), TaskError>| {
-                // ORDERING: Release, see `Course::is_running`.
-                has_ended.store(true, Ordering::Release);
-                ended();
-            });
+            run.on_ready(move |_value: Result<(), TaskError>| ends.end(ended));
         }
         Fired::Run(job)
     }

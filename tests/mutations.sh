@@ -311,7 +311,7 @@ most=20
 mutate "shortage: who is waited for in another huey has no precedence" src/green/lending.rs \
     's/if job.pool\(\) != here.id &&/if false \&\& job.pool() != here.id \&\&/' regressions ${shortage}a_task
 mutate "shortage: the place of what ran on top is lost" src/green/lending.rs \
-    's/(roster.free\(number\);\s+)if post.lends\(\)/$1if false/' regressions ${shortage}a_task
+    's/(roster.free\(number\);\s+)if post.give_place\([^)]*\)/$1if false/' regressions ${shortage}a_task
 mutate "shortage: who ran on top is not buried" src/green/pool.rs \
     's/posts.iter\(\).map\(/posts.iter().take(0).map(/' regressions ${shortage}a_task
 mutate "shortage: a shutdown does not find who runs on top" src/green/post.rs \
@@ -347,6 +347,20 @@ mutate "loops: one that is to end takes the sleeper of the next one" $loops \
     's/(if self.runs\(this\) \{\s+self.news)/self.sleeper = None;\n        $1/' loom a_loop_that_ends
 mutate "loops: one that ends lists itself" $loops \
     's/(if !self.runs\(this\) \{)/$1\n            self.sleeper = Some(waiter());/' loom a_loop_that_ends
+runs=src/runs.rs
+owed=a_run_that_is_owed
+mutate "runs: the end of one does not release" $runs \
+    's/store\(true, Ordering::Release\)/store(true, Ordering::Relaxed)/' loom $owed
+mutate "runs: the end of one is not acquired" $runs \
+    's/load\(Ordering::Acquire\)/load(Ordering::Relaxed)/' loom $owed
+mutate "runs: who makes them is told first" $runs \
+    's/(pub\(crate\) fn end\(self[^\n]*\n)(.*?)\s+tell\(\);/$1        tell();\n$2/s' loom $owed
+mutate "runs: one that is owed does not wait" $runs \
+    's/self.owed > 0 && !self.is_running\(\)/self.owed > 0/' loom $owed
+arrivals=src/arrivals.rs
+mutate "arrivals: who waits is not given" $arrivals 's/self.waiter.take\(\)/None/' loom every_member
+mutate "arrivals: who waits is not listed" $arrivals 's/Some\(waiter\(\)\) \} else/{ drop(waiter()); None } } else/' \
+    loom every_member
 mutate "active: who is freed can still be looked at" src/green/active.rs \
     's/if ptr::eq\(self.0.load\(Ordering::Relaxed\), one\)/if one.is_null()/' loom who_is_looked_at
 

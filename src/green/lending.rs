@@ -11,7 +11,7 @@ use super::bell::Bell;
 use super::job::JobRef;
 use super::lock::MutexGuard;
 use super::offload::{Errand, Offloaded, errand};
-use super::pool::{Pool, SomeChores, Starved, State, call_later, wake_later};
+use super::pool::{Pool, SomeChores, Starved, State, wake_later};
 use super::post::Post;
 use super::thread::Green;
 use super::{overflow, threads};
@@ -71,17 +71,10 @@ impl Green {
 
     fn lend_at(self: &Arc<Green>, post: &Post, awaited: Option<JobRef>) -> bool {
         let pool = &post.pool;
-        let lends = post.lends();
         let mut state = pool.state.lock();
         let mut chores = None;
         let hurried = awaited.as_ref().filter(|job| pool.hurry(&mut state, job, &mut chores));
-        if lends {
-            // ORDERING: Relaxed, only this green thread touches it, or who runs a part of it.
-            post.has_place.store(false, Ordering::Relaxed);
-            if let Some(returning) = state.backlog.give_place() {
-                call_later(&mut chores, returning);
-            }
-        }
+        let lends = post.give_place(&mut state, &mut chores);
         pool.bring_for(state, hurried, Some(self), chores);
         if let Some(job) = awaited {
             hurry_elsewhere(pool, &job, Some(self));
@@ -120,10 +113,7 @@ impl Green {
         let mut chores = None;
         let job = pool.settle(&mut state, number, ran, &mut chores);
         state.roster.free(number);
-        if post.lends() {
-            if let Some(returning) = state.backlog.give_place() {
-                call_later(&mut chores, returning);
-            }
+        if post.give_place(&mut state, &mut chores) {
             pool.muster(&mut state, Some(self.hub.index), &mut chores);
         }
         drop(state);

@@ -540,11 +540,7 @@ impl Pool {
             dead = self.settle(&mut state, post.number, ran, &mut chores);
         }
         state.roster.free(post.number);
-        if post.lends()
-            && let Some(returning) = state.backlog.give_place()
-        {
-            call_later(&mut chores, returning);
-        }
+        post.give_place(&mut state, &mut chores);
         self.muster(&mut state, Some(near), &mut chores);
         drop(state);
         if let Some(chores) = chores {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::job::JobRef;
 use super::lock::Mutex;
-use super::pool::{Pool, State};
+use super::pool::{Pool, SomeChores, State, call_later};
 use super::runner::Member;
 
 pub(crate) struct Post {
@@ -22,10 +22,18 @@ impl Post {
         Post { pool, number, has_place: AtomicBool::new(has_place) }
     }
 
-    /// There is a place that it could lend.
+    /// Gives its place back, to who returns before all others. Gives false if there is none.
     // ORDERING: Relaxed, here and below: only one thread at a time runs there.
-    pub(super) fn lends(&self) -> bool {
-        self.pool.limited && self.has_place.load(Ordering::Relaxed)
+    #[inline]
+    pub(super) fn give_place(&self, state: &mut State, chores: &mut SomeChores) -> bool {
+        if !self.pool.limited || !self.has_place.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.has_place.store(false, Ordering::Relaxed);
+        if let Some(returning) = state.backlog.give_place() {
+            call_later(chores, returning);
+        }
+        true
     }
 
     /// For whoever goes on in its place.

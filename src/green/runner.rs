@@ -67,13 +67,7 @@ impl Green {
             if let Some(ran) = ran.take() {
                 done = pool.settle(&mut state, post.number, ran, &mut chores);
                 self.interrupted.clear();
-                // ORDERING: Relaxed, here and below: only this green thread touches it.
-                if pool.limited
-                    && post.has_place.swap(false, Ordering::Relaxed)
-                    && let Some(returning) = state.backlog.give_place()
-                {
-                    call_later(&mut chores, returning);
-                }
+                post.give_place(&mut state, &mut chores);
             }
             let next = state.backlog.next(crew, &mut standby, &self);
             let next = match next {
@@ -120,6 +114,7 @@ impl Green {
             match next {
                 Do::Run(job) => {
                     if pool.limited {
+                        // ORDERING: Relaxed, only this green thread touches it.
                         post.has_place.store(true, Ordering::Relaxed);
                     }
                     // SAFETY: the pool holds the job in its roster until this runner settles it,

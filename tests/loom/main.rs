@@ -16,7 +16,9 @@ mod descriptors;
 mod desks;
 mod doors;
 mod dozes;
+mod followers;
 mod green;
+mod groups;
 mod hub;
 mod interruptions;
 mod lobbies;
@@ -153,6 +155,9 @@ mod active;
 #[path = "../../src/green/armed.rs"]
 mod armed;
 #[allow(dead_code)]
+#[path = "../../src/arrivals.rs"]
+mod arrivals;
+#[allow(dead_code)]
 #[path = "../../src/green/backlog.rs"]
 mod backlog;
 #[allow(dead_code)]
@@ -189,6 +194,8 @@ mod quota;
 #[allow(dead_code)]
 #[path = "../../src/green/roster.rs"]
 mod roster;
+#[path = "../../src/runs.rs"]
+mod runs;
 #[allow(dead_code)]
 #[path = "../../src/green/shared.rs"]
 mod shared;
