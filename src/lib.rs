@@ -175,9 +175,9 @@
 //!  1  slot/         one value, once, for any waiter
 //!     green/        runtime · quota · hub · inbox · timers · armed · thread · called · waiter ·
 //!                   blocking · guard · overflow · active · overflowed · panics · lock, on word and
-//!                   futex, and what they run: job · shared · arena · backlog · roster · pool ·
-//!                   runner · lending · visit · lobby · wait_list · interrupt · bequest ·
-//!                   poller · watches · post · pools;
+//!                   futex, and what they run: job · shared · arena · backlog · roster · post ·
+//!                   pool · pools · runner · lending · visit · lobby · wait_list · interrupt ·
+//!                   bequest · poller · watches;
 //!                   sync/: what both kinds of threads wait for, on selection · permits · condition ·
 //!                   meeting · exchange · alarm;
 //!                   on OS threads: offload · threads · crew · lane · lane_run · watchdog ·

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Breaks the library in one place after another, in a copy, and expects the test that is there for it
 # to fail. With an argument: only those mutations whose name contains it. All of them take some
-# fifteen minutes, in two halves at a time.
+# twenty minutes, in two halves at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -359,8 +359,8 @@ mutate "runs: one that is owed does not wait" $runs \
     's/self.owed > 0 && !self.is_running\(\)/self.owed > 0/' loom $owed
 arrivals=src/arrivals.rs
 mutate "arrivals: who waits is not given" $arrivals 's/self.waiter.take\(\)/None/' loom every_member
-mutate "arrivals: who waits is not listed" $arrivals 's/Some\(waiter\(\)\) \} else/{ drop(waiter()); None } } else/' \
-    loom every_member
+mutate "arrivals: who waits is not listed" $arrivals \
+    's/Some\(waiter\(\)\) \} else/{ drop(waiter()); None } } else/' loom every_member
 mutate "active: who is freed can still be looked at" src/green/active.rs \
     's/if ptr::eq\(self.0.load\(Ordering::Relaxed\), one\)/if one.is_null()/' loom who_is_looked_at
 

@@ -172,8 +172,9 @@ fn nobody_is_named_who_does_not_hold_it() {
         leaf.call((3 * THRESHOLD,)).get().unwrap();
         // For so many looks that who is not seen to let others run would be named: it is this task
         // that each of them finds on the worker.
-        let looks = looks();
-        while self::looks() < looks + 8 {
+        let (enough, deadline) = (looks() + 8, Instant::now() + LIMIT);
+        while looks() < enough {
+            assert!(Instant::now() < deadline, "the watchdog does not look");
             let end = Instant::now() + THRESHOLD / 16;
             while Instant::now() < end {}
             leaf.call((Duration::ZERO,)).get().unwrap();

@@ -290,7 +290,7 @@ fn function_text(random: &mut Random) -> String {
         "->",
     ]);
     let bound = random.mostly(&["", "", "", "where u8: Copy", "where"]);
-    let body = random.mostly(&["{}", "{ a + b }", "{ todo!() }", ";", "", "{} {}"]);
+    let body = random.mostly(&["{}", "{ a + b }", "{ loop {} }", ";", "", "{} {}"]);
     format!(
         "{attribute} {visibility} {qualifier} {kind} {name}{generics}({}) {output} {bound} {body}",
         parameters.join(", ")

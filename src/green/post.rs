@@ -13,7 +13,8 @@ use super::runner::Member;
 pub(crate) struct Post {
     pub(super) pool: Arc<Pool>,
     pub(super) number: usize,
-    /// It has one of the pool's places. Touched by who runs there, or after its end.
+    /// It has one of the pool's places, which it never has if there is no limit. Touched by who runs
+    /// there, or after its end.
     pub(super) has_place: AtomicBool,
 }
 
@@ -22,11 +23,12 @@ impl Post {
         Post { pool, number, has_place: AtomicBool::new(has_place) }
     }
 
-    /// Gives its place back, to who returns before all others. Gives false if there is none.
+    /// Gives its place back; whoever returns and has it next is to be called. Gives false if it
+    /// has none.
     // ORDERING: Relaxed, here and below: only one thread at a time runs there.
     #[inline]
     pub(super) fn give_place(&self, state: &mut State, chores: &mut SomeChores) -> bool {
-        if !self.pool.limited || !self.has_place.load(Ordering::Relaxed) {
+        if !self.has_place.load(Ordering::Relaxed) {
             return false;
         }
         self.has_place.store(false, Ordering::Relaxed);
